@@ -1,0 +1,1 @@
+//! Drawing layers on wgpu.

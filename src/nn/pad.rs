@@ -1,0 +1,1 @@
+//! Padding other than zeros.
