@@ -1,1 +1,8 @@
 //! Where people are in a photo: detectors and landmark networks shared by the areas.
+pub mod face_detector;
+pub mod face_mesh;
+mod face_mesh_regions;
+pub mod tfjs;
+
+#[cfg(test)]
+mod test_support;
