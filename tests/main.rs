@@ -1,0 +1,5 @@
+//! All integration tests in one program: one link step instead of one for each file.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod layers;
