@@ -1,0 +1,537 @@
+//! Direct convolution: padded tiles, no unfolded matrix.
+//!
+//! A task copies a few rows of a few channels into a zero-padded tile that stays in the L2 cache; a table holds
+//! where each (channel, kernel row, kernel column) starts in it. A stride of `s` is handled while copying: the
+//! tile keeps `s × s` phase planes, so that neighbouring outputs read neighbouring values. Transposed
+//! convolution, which is also the gradient of the input, runs as one small stride-1 convolution per output phase.
+
+use super::{SharedMut, micro};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Bytes of a tile that leave room in a 512 kB L2 cache for weights and outputs.
+const TILE_BYTES: usize = 160 << 10;
+/// Depth of one pass of the micro-kernel: its weights (6 rows) and one panel stay in L1.
+const PASS_DEPTH: usize = 576;
+
+/// Where the outputs of a convolution land in planes of `plane` values.
+#[derive(Clone, Copy, Debug)]
+pub struct OutMap {
+    pub plane: usize,
+    pub base: usize,
+    pub row_step: usize,
+    pub col_step: usize,
+}
+
+/// A convolution of `n` pictures of `ci` planes `h` × `w` to `co` planes `ho` × `wo`.
+/// Output (y, x) and tap (i, j) read input row `y·stride + i − top`, column `x·stride + j − left`.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    pub n: usize,
+    pub ci: usize,
+    pub h: usize,
+    pub w: usize,
+    pub co: usize,
+    pub ho: usize,
+    pub wo: usize,
+    pub kh: usize,
+    pub kw: usize,
+    pub stride: usize,
+    pub top: isize,
+    pub left: isize,
+}
+
+thread_local! {
+    static TILE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static GRAD_TILE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The layout of a tile: phase planes of `ph` × `pw`, and the offset of each tap of each channel.
+pub(super) struct Tiling {
+    pub rows: usize,
+    pub channels: usize,
+    pub ph: usize,
+    pub pw: usize,
+    pub channel_step: usize,
+}
+
+impl Geometry {
+    fn depth(&self) -> usize {
+        self.ci * self.kh * self.kw
+    }
+
+    /// Whether input and output can be walked in place as one row: 1 × 1, stride 1, no padding, a whole plane.
+    fn is_pointwise(&self, map: OutMap) -> bool {
+        map.col_step == 1
+            && map.row_step == self.wo
+            && self.kh * self.kw == 1
+            && self.stride == 1
+            && self.top == 0
+            && self.left == 0
+            && self.h == self.ho
+            && self.w == self.wo
+    }
+
+    pub(super) fn tiling(&self, min_tasks: usize) -> Tiling {
+        let s = self.stride;
+        let pw = self.wo + (self.kw - 1) / s;
+        let halo = (self.kh - 1) / s;
+        // A block of few rows copies its halo again and again; one of few pixels leaves lanes idle.
+        let least = (2 * micro::LANES).div_ceil(self.wo.max(1)).max(2 * halo).min(self.ho);
+        let row_bytes = s * s * pw * 4;
+        let channels = (TILE_BYTES / (row_bytes * (least + halo)))
+            .min(PASS_DEPTH / (self.kh * self.kw))
+            .clamp(1, self.ci);
+        let by_cache = (TILE_BYTES / (row_bytes * channels)).saturating_sub(halo);
+        let by_tasks = (self.n * self.ho).div_ceil(min_tasks);
+        let rows = by_cache.min(by_tasks).clamp(least.max(1), self.ho.max(1));
+        let ph = rows + halo;
+        Tiling {
+            rows,
+            channels,
+            ph,
+            pw,
+            channel_step: s * s * ph * pw,
+        }
+    }
+
+    /// A tile that holds a whole plane, for one channel at a time.
+    pub(super) fn tiling_whole(&self) -> Tiling {
+        let s = self.stride;
+        let (ph, pw) = (self.ho + (self.kh - 1) / s, self.wo + (self.kw - 1) / s);
+        Tiling {
+            rows: self.ho,
+            channels: 1,
+            ph,
+            pw,
+            channel_step: s * s * ph * pw,
+        }
+    }
+
+    /// Fills `tile` with rows `y0 ..` of channels `c0 ..` of picture `x` (all planes of one sample).
+    pub(super) fn fill(&self, t: &Tiling, x: &[f32], c0: usize, channels: usize, y0: usize, tile: &mut Vec<f32>) {
+        let s = self.stride;
+        let len = channels * t.channel_step + 2 * micro::LANES;
+        if tile.len() < len {
+            tile.resize(len, 0.0);
+        }
+        for c in 0..channels {
+            let plane = &x[(c0 + c) * self.h * self.w..][..self.h * self.w];
+            for phase_y in 0..s {
+                for phase_x in 0..s {
+                    let block = &mut tile[c * t.channel_step + (phase_y * s + phase_x) * t.ph * t.pw..][..t.ph * t.pw];
+                    for (r, row) in block.chunks_exact_mut(t.pw).enumerate() {
+                        let iy = ((y0 + r) * s + phase_y) as isize - self.top;
+                        if iy < 0 || iy >= self.h as isize {
+                            row.fill(0.0);
+                            continue;
+                        }
+                        let src = &plane[iy as usize * self.w..][..self.w];
+                        let shift = phase_x as isize - self.left;
+                        // Columns p with 0 ≤ p·s + shift < w hold picture, the rest is padding.
+                        let first = ((-shift).max(0) as usize).div_ceil(s).min(t.pw);
+                        let end = if self.w as isize > shift {
+                            ((self.w as isize - shift) as usize).div_ceil(s).clamp(first, t.pw)
+                        } else {
+                            first
+                        };
+                        row[..first].fill(0.0);
+                        row[end..].fill(0.0);
+                        let start = (first * s) as isize + shift;
+                        if first == end {
+                            continue;
+                        }
+                        if s == 1 {
+                            row[first..end].copy_from_slice(&src[start as usize..][..end - first]);
+                        } else {
+                            for (v, &u) in row[first..end].iter_mut().zip(src[start as usize..].iter().step_by(s)) {
+                                *v = u;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        tile[channels * t.channel_step..len].fill(0.0);
+    }
+
+    pub(super) fn offsets(&self, t: &Tiling, channels: usize) -> Vec<u32> {
+        let s = self.stride;
+        let mut out = Vec::with_capacity(channels * self.kh * self.kw);
+        for c in 0..channels {
+            for i in 0..self.kh {
+                for j in 0..self.kw {
+                    out.push((c * t.channel_step + ((i % s) * s + j % s) * t.ph * t.pw + (i / s) * t.pw + j / s) as u32);
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Splits `co` output channels into tiles of 6 and 4 rows with the least padding.
+fn row_tiles(co: usize) -> Vec<(usize, usize)> {
+    let fours = match co % 6 {
+        0 => 0,
+        1 if co < 6 => 1,
+        1 => 2,
+        2 if co < 6 => 1,
+        2 => 2,
+        3 | 4 => 1,
+        _ => 0,
+    };
+    let mut tiles = Vec::new();
+    let mut start = 0;
+    while start + 4 * fours < co {
+        tiles.push((start, 6));
+        start += 6;
+    }
+    for _ in 0..fours {
+        if start < co {
+            tiles.push((start, 4));
+            start += 4;
+        }
+    }
+    tiles
+}
+
+/// Weights [co, depth] reordered so that the micro-kernel reads them in sequence, pass by pass.
+struct Packed {
+    tiles: Vec<(usize, usize)>,
+    values: Vec<f32>,
+}
+
+impl Packed {
+    fn new(weight: &[f32], co: usize, depth: usize, pass: usize) -> Self {
+        let tiles = row_tiles(co);
+        let padded: usize = tiles.iter().map(|t| t.1).sum();
+        let mut values = vec![0f32; padded * depth];
+        let mut at = 0;
+        for k0 in (0..depth).step_by(pass) {
+            let k1 = (k0 + pass).min(depth);
+            for &(row, height) in &tiles {
+                for k in k0..k1 {
+                    for r in 0..height {
+                        if row + r < co {
+                            values[at] = weight[(row + r) * depth + k];
+                        }
+                        at += 1;
+                    }
+                }
+            }
+        }
+        Self { tiles, values }
+    }
+}
+
+/// `out = conv(x, weight) + bias`; with `accumulate`, adds to what `out` holds. `weight` is [co, ci, kh, kw].
+pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>, map: OutMap, out: &mut [f32]) {
+    let avx2 = micro::has_avx2();
+    let threads = rayon::current_num_threads();
+    let (h_w, depth) = (g.h * g.w, g.depth());
+    let pointwise = g.is_pointwise(map);
+    let t = if pointwise {
+        // One long row; tasks of some hundred pixels.
+        let pixels = g.ho * g.wo;
+        let block = (TILE_BYTES / (4 * g.ci.min(PASS_DEPTH)))
+            .clamp(4 * micro::LANES, 1024)
+            .next_multiple_of(micro::LANES);
+        Tiling {
+            rows: block.min(pixels.max(1)),
+            channels: PASS_DEPTH.min(g.ci),
+            ph: 1,
+            pw: 0,
+            channel_step: h_w,
+        }
+    } else {
+        g.tiling(4 * threads)
+    };
+    let taps = g.kh * g.kw;
+    let packed = Packed::new(weight, g.co, depth, t.channels * taps);
+    let padded: usize = packed.tiles.iter().map(|t| t.1).sum();
+    let total_rows = if pointwise { g.ho * g.wo } else { g.ho };
+    let per_sample = total_rows.div_ceil(t.rows);
+    let shared = SharedMut(out.as_mut_ptr());
+    let out_len = out.len();
+    let task = |id: usize| {
+        let (n, y0) = (id / per_sample, (id % per_sample) * t.rows);
+        let rows = t.rows.min(total_rows - y0);
+        let sample = &x[n * g.ci * h_w..][..g.ci * h_w];
+        TILE.with_borrow_mut(|tile| {
+            for c0 in (0..g.ci).step_by(t.channels) {
+                let channels = t.channels.min(g.ci - c0);
+                let base = if pointwise {
+                    &sample[c0 * h_w + y0..]
+                } else {
+                    g.fill(&t, sample, c0, channels, y0, tile);
+                    &tile[..]
+                };
+                let offsets = if pointwise {
+                    (0..channels).map(|c| (c * h_w) as u32).collect()
+                } else {
+                    g.offsets(&t, channels)
+                };
+                // Rows that fill whole panels are taken one by one, others as one run with unused columns.
+                let by_row = !pointwise && g.wo.is_multiple_of(micro::LANES);
+                let (runs, run_len, run_step) = if pointwise {
+                    (1, rows, 0)
+                } else if by_row {
+                    (rows, g.wo, t.pw)
+                } else {
+                    (1, (rows - 1) * t.pw + g.wo, 0)
+                };
+                let mut a = c0 * taps * padded;
+                for &(row, height) in &packed.tiles {
+                    let weights = &packed.values[a..a + height * offsets.len()];
+                    a += weights.len();
+                    let live = height.min(g.co - row);
+                    for run in 0..runs {
+                        for q in (0..run_len).step_by(micro::LANES) {
+                            let lanes = micro::LANES.min(run_len - q);
+                            let mut acc = [[0f32; micro::LANES]; 6];
+                            let start = run * run_step + q;
+                            if pointwise && start + (channels - 1) * h_w + micro::LANES > base.len() {
+                                tail(weights, height, &base[start..], &offsets, lanes, &mut acc);
+                            } else {
+                                // SAFETY: the tile ends with two panels of slack; in place, whole panels lie inside each plane.
+                                unsafe { panel(weights, height, base.as_ptr().add(start), &offsets, avx2, &mut acc) };
+                            }
+                            for (r, values) in acc.iter().enumerate().take(live) {
+                                let o = row + r;
+                                let plane = (n * g.co + o) * map.plane + map.base;
+                                let first = c0 == 0;
+                                let add = if first { bias.map_or(0.0, |b| b[o]) } else { 0.0 };
+                                let put = |at: usize, v: f32| {
+                                    debug_assert!(at < out_len);
+                                    // SAFETY: each task writes its own rows of its own sample; `at` lies in `out`.
+                                    unsafe {
+                                        let p = shared.get().add(at);
+                                        *p = if first { v + add } else { *p + v };
+                                    }
+                                };
+                                if pointwise {
+                                    let at = plane + y0 + q;
+                                    values[..lanes].iter().enumerate().for_each(|(l, &v)| put(at + l, v));
+                                } else if by_row {
+                                    let at = plane + (y0 + run) * map.row_step + q * map.col_step;
+                                    if map.col_step == 1 {
+                                        values.iter().enumerate().for_each(|(l, &v)| put(at + l, v));
+                                    } else {
+                                        values.iter().enumerate().for_each(|(l, &v)| put(at + l * map.col_step, v));
+                                    }
+                                } else {
+                                    for (l, &v) in values[..lanes].iter().enumerate() {
+                                        let (y, x) = ((q + l) / t.pw, (q + l) % t.pw);
+                                        if x < g.wo {
+                                            put(plane + (y0 + y) * map.row_step + x * map.col_step, v);
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    };
+    let tasks = g.n * per_sample;
+    if tasks < 2 || threads < 2 {
+        (0..tasks).for_each(task);
+    } else {
+        (0..tasks).into_par_iter().for_each(task);
+    }
+}
+
+/// One panel of 16 pixels for a tile of 6 or 4 output channels.
+///
+/// # Safety
+/// As [`micro::rows_by_16`].
+unsafe fn panel(weights: &[f32], height: usize, b: *const f32, offsets: &[u32], avx2: bool, acc: &mut [[f32; micro::LANES]; 6]) {
+    // SAFETY: promised by the caller; `weights` holds `height` values for each offset.
+    unsafe {
+        if height == 6 {
+            micro::rows_by_16::<6>(weights.as_ptr(), b, offsets, avx2, acc);
+        } else {
+            let mut four = [[0f32; micro::LANES]; 4];
+            micro::rows_by_16::<4>(weights.as_ptr(), b, offsets, avx2, &mut four);
+            acc[..4].copy_from_slice(&four);
+        }
+    }
+}
+
+/// The last pixels of planes that are read in place, where a whole panel would reach past the end.
+fn tail(weights: &[f32], height: usize, b: &[f32], offsets: &[u32], lanes: usize, acc: &mut [[f32; micro::LANES]; 6]) {
+    for (k, &offset) in offsets.iter().enumerate() {
+        for l in 0..lanes {
+            let v = b[offset as usize + l];
+            for (r, row) in acc.iter_mut().enumerate().take(height) {
+                row[l] += weights[k * height + r] * v;
+            }
+        }
+    }
+}
+
+/// One of the `stride²` stride-1 convolutions that a transposed convolution is made of.
+pub struct Phase {
+    /// Its geometry, from the outputs of the forward convolution to a sub-grid of its inputs.
+    pub geometry: Geometry,
+    /// Where that sub-grid lies.
+    pub map: OutMap,
+    first_tap: (usize, usize),
+}
+
+impl Phase {
+    /// Index in a [kh, kw] filter of this phase's tap (a, b), counted in the order of the sub-filter.
+    pub fn tap(&self, g: &Geometry, a: usize, b: usize) -> usize {
+        let (i, j) = (self.geometry.kh - 1 - a, self.geometry.kw - 1 - b);
+        (self.first_tap.0 + g.stride * i) * g.kw + self.first_tap.1 + g.stride * j
+    }
+}
+
+/// The phases of the transpose of `g`; where a filter is smaller than the stride, some outputs have none.
+pub fn phases(g: &Geometry) -> Vec<Phase> {
+    let s = g.stride;
+    let mut out = Vec::with_capacity(s * s);
+    for ry in 0..s.min(g.kh) {
+        for rx in 0..s.min(g.kw) {
+            let (kh, kw) = ((g.kh - ry).div_ceil(s), (g.kw - rx).div_ceil(s));
+            // Output rows of this phase are iy = t·s + ry − top, from the first t that makes it non-negative.
+            let first = |pad: isize, r: usize| (pad - r as isize).max(0).unsigned_abs().div_ceil(s);
+            let (ty, tx) = (first(g.top, ry), first(g.left, rx));
+            let (iy, ix) = ((ty * s + ry) as isize - g.top, (tx * s + rx) as isize - g.left);
+            let count = |size: usize, at: isize| if at >= size as isize { 0 } else { (size - at as usize).div_ceil(s) };
+            let (ho, wo) = (count(g.h, iy), count(g.w, ix));
+            if ho == 0 || wo == 0 {
+                continue;
+            }
+            let geometry = Geometry {
+                n: g.n,
+                ci: g.co,
+                h: g.ho,
+                w: g.wo,
+                co: g.ci,
+                ho,
+                wo,
+                kh,
+                kw,
+                stride: 1,
+                top: kh as isize - 1 - ty as isize,
+                left: kw as isize - 1 - tx as isize,
+            };
+            let map = OutMap {
+                plane: g.h * g.w,
+                base: iy as usize * g.w + ix as usize,
+                row_step: s * g.w,
+                col_step: s,
+            };
+            out.push(Phase {
+                geometry,
+                map,
+                first_tap: (ry, rx),
+            });
+        }
+    }
+    out
+}
+
+/// Transposed convolution of `y` [n, co, ho, wo] into `out` [n, ci, h, w]: the gradient of [`forward`]'s input.
+/// `weight` is [co, ci, kh, kw] as in [`forward`]; `bias` is [ci].
+pub fn transposed(g: &Geometry, y: &[f32], weight: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+    if g.kh < g.stride || g.kw < g.stride {
+        for (i, plane) in out.chunks_exact_mut(g.h * g.w).enumerate() {
+            plane.fill(bias.map_or(0.0, |b| b[i % g.ci]));
+        }
+    }
+    let taps = g.kh * g.kw;
+    for phase in phases(g) {
+        let (kh, kw) = (phase.geometry.kh, phase.geometry.kw);
+        let mut sub = Vec::with_capacity(g.ci * g.co * kh * kw);
+        for c in 0..g.ci {
+            for o in 0..g.co {
+                let filter = &weight[(o * g.ci + c) * taps..][..taps];
+                for a in 0..kh {
+                    for b in 0..kw {
+                        sub.push(filter[phase.tap(g, a, b)]);
+                    }
+                }
+            }
+        }
+        forward(&phase.geometry, y, &sub, bias, phase.map, out);
+    }
+}
+
+/// Gradient of the weights [co, ci, kh, kw] from the input `x` [n, ci, h, w] and `grad` [n, co, ho, wo].
+pub fn weight_gradient(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
+    let avx2 = micro::has_avx2();
+    let threads = rayon::current_num_threads();
+    let t = g.tiling(threads);
+    let depth = g.depth();
+    let per_sample = g.ho.div_ceil(t.rows);
+    let tasks = g.n * per_sample;
+    let workers = threads.min(tasks).max(1);
+    let by_row = g.wo.is_multiple_of(8);
+    let taps = g.kh * g.kw;
+    let work = |worker: usize| {
+        let mut sum = vec![0f32; g.co * depth];
+        for id in (worker..tasks).step_by(workers) {
+            let (n, y0) = (id / per_sample, (id % per_sample) * t.rows);
+            let rows = t.rows.min(g.ho - y0);
+            let sample = &x[n * g.ci * g.h * g.w..][..g.ci * g.h * g.w];
+            let out_plane = g.ho * g.wo;
+            let grads = &grad[n * g.co * out_plane..][..g.co * out_plane];
+            let run = rows * t.pw;
+            let padded_run = run.next_multiple_of(8);
+            GRAD_TILE.with_borrow_mut(|gt| {
+                if !by_row {
+                    // Rows at the tile's own pitch, zero where the tile has no output column.
+                    gt.clear();
+                    gt.resize(g.co * padded_run, 0.0);
+                    for o in 0..g.co {
+                        for r in 0..rows {
+                            gt[o * padded_run + r * t.pw..][..g.wo].copy_from_slice(&grads[o * out_plane + (y0 + r) * g.wo..][..g.wo]);
+                        }
+                    }
+                }
+                let (g_base, g_plane, segments, g_step, b_step, len) = if by_row {
+                    (&grads[y0 * g.wo..], out_plane, rows, g.wo, t.pw, g.wo)
+                } else {
+                    (&gt[..], padded_run, 1, 0, 0, padded_run)
+                };
+                TILE.with_borrow_mut(|tile| {
+                    for c0 in (0..g.ci).step_by(t.channels) {
+                        let channels = t.channels.min(g.ci - c0);
+                        g.fill(&t, sample, c0, channels, y0, tile);
+                        let offsets = g.offsets(&t, channels);
+                        for o in (0..g.co).step_by(4) {
+                            // SAFETY: rows past the last repeat it; their sums are dropped below.
+                            let gp = std::array::from_fn(|i| unsafe { g_base.as_ptr().add((o + i).min(g.co - 1) * g_plane) });
+                            for k in (0..offsets.len()).step_by(3) {
+                                // SAFETY: as above; the tile ends with slack for the last partial step.
+                                let bp =
+                                    std::array::from_fn(|j| unsafe { tile.as_ptr().add(offsets[(k + j).min(offsets.len() - 1)] as usize) });
+                                // SAFETY: all rows lie inside their buffers.
+                                let dots = unsafe { micro::dots_4x3(gp, bp, segments, g_step, b_step, len, avx2) };
+                                for (i, row) in dots.iter().enumerate().take((g.co - o).min(4)) {
+                                    for (j, v) in row.iter().enumerate().take((offsets.len() - k).min(3)) {
+                                        sum[(o + i) * depth + c0 * taps + k + j] += v;
+                                    }
+                                }
+                            }
+                        }
+                    }
+                });
+            });
+        }
+        sum
+    };
+    let mut parts: Vec<Vec<f32>> = if workers == 1 {
+        vec![work(0)]
+    } else {
+        (0..workers).into_par_iter().map(work).collect()
+    };
+    let mut total = parts.swap_remove(0);
+    for part in parts {
+        total.iter_mut().zip(&part).for_each(|(a, b)| *a += b);
+    }
+    total
+}
