@@ -1,7 +1,44 @@
 //! The `vitruvian` program: parse the command line, run a command or open the window, return an exit code.
 
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use vitruvian::{cli::Cli, commands};
+
 /// Keeps large tensor buffers instead of giving them back to the system after each operation.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+/// 0 when all went well, 1 when something failed (told on stderr), 2 for a command line that makes no sense.
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            message.print().ok(); // a closed pipe leaves nobody to tell
+            return ExitCode::from(if message.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match cli.command {
+        Some(command) => commands::run(command),
+        None => open_window(cli.photo),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            commands::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(not(feature = "gui"))]
+fn open_window(_: Option<std::path::PathBuf>) -> anyhow::Result<()> {
+    anyhow::bail!(
+        "This vitruvian was built without its window (feature gui). See `vitruvian --help` for the commands"
+    )
+}
+
+#[cfg(feature = "gui")]
+fn open_window(photo: Option<std::path::PathBuf>) -> anyhow::Result<()> {
+    anyhow::bail!("The window is not built yet, so it cannot show {photo:?}")
+}

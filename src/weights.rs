@@ -6,7 +6,7 @@
 //!
 //! Reads `.safetensors` and, through [`crate::legacy_pth`], `.pth`. Nothing is downloaded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -312,18 +312,10 @@ pub fn save(
     metadata: &BTreeMap<String, String>,
     dtype: DType,
 ) -> Result<(), WeightsError> {
-    let model_error = |source| WeightsError::Model {
+    let bytes = serialize(tensors, metadata, dtype).map_err(|source| WeightsError::Model {
         source,
         path: path.to_path_buf(),
-    };
-    let mut converted = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
-        let tensor = tensor.to_dtype(dtype).and_then(|t| t.contiguous());
-        converted.push((name.as_str(), tensor.map_err(model_error)?));
-    }
-    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
-    let bytes = safetensors::serialize(converted, Some(metadata))
-        .map_err(|err| model_error(candle_core::Error::wrap(err)))?;
+    })?;
     let temporary = path.with_extension("safetensors.tmp");
     let written =
         std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
@@ -335,6 +327,46 @@ pub fn save(
             path: path.to_path_buf(),
         }
     })
+}
+
+/// The bytes of a `.safetensors` file. Not the library's own writer: that one orders the notes at random, and the same
+/// weights should give the same file.
+fn serialize(
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &BTreeMap<String, String>,
+    dtype: DType,
+) -> candle_core::Result<Vec<u8>> {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".to_string(), serde_json::json!(metadata));
+    let mut data = Vec::new();
+    for (name, tensor) in tensors {
+        let tensor = in_range(tensor, dtype).map_err(|err| err.context(name.clone()))?;
+        let start = data.len();
+        data.extend_from_slice(&safetensors::View::data(&&tensor));
+        let entry = serde_json::json!({
+            "dtype": safetensors::View::dtype(&&tensor),
+            "shape": tensor.dims(),
+            "data_offsets": [start, data.len()],
+        });
+        header.insert(name.clone(), entry);
+    }
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' '); // numbers start at a multiple of their size
+    let mut bytes = header.len().to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend(data);
+    Ok(bytes)
+}
+
+/// `tensor` as `dtype`, unless a number becomes infinite or was none before.
+fn in_range(tensor: &Tensor, dtype: DType) -> candle_core::Result<Tensor> {
+    let converted = tensor.to_dtype(dtype)?.contiguous()?;
+    let sum = converted.to_dtype(DType::F64)?.sum_all()?;
+    if sum.to_scalar::<f64>()?.is_finite() {
+        Ok(converted)
+    } else {
+        candle_core::bail!("a value is not finite in {dtype:?}")
+    }
 }
 
 struct Contents {

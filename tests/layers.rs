@@ -47,8 +47,10 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("legacy_pth", &[]),
 ];
 
-/// Words that may stand in some places only: the word, where, and why.
-const MAY_APPEAR: [(&[&str], fn(&str) -> bool, &str); 4] = [
+type WordRule = (&'static [&'static str], fn(&str) -> bool, &'static str);
+
+/// Words that may stand in some places only: the words, in which files, and why.
+const MAY_APPEAR: [WordRule; 4] = [
     (
         &["egui", "eframe", "wgpu", "rfd"],
         |file| in_window(file),

@@ -140,3 +140,32 @@ fn a_failed_write_leaves_the_old_file_and_no_temporary() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(Checkpoint::open(&path, &Device::Cpu).is_ok());
 }
+
+#[test]
+fn the_same_weights_give_the_same_file_which_the_library_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes: BTreeMap<String, String> = ["a", "b", "c", "d"]
+        .map(|k| (k.to_string(), "1".to_string()))
+        .into();
+    let tensors: BTreeMap<String, Tensor> = [("t".to_string(), tensor(&[0.5]))].into();
+    let paths = ["1", "2"].map(|name| folder.path().join(name));
+    for path in &paths {
+        save(path, &tensors, &notes, DType::F32).unwrap();
+    }
+    let bytes = paths.map(|path| std::fs::read(path).unwrap());
+    assert_eq!(bytes[0], bytes[1]);
+    let file = SafeTensors::deserialize(&bytes[0]).unwrap();
+    assert_eq!(file.tensor("t").unwrap().data(), 0.5f32.to_le_bytes());
+}
+
+#[test]
+fn numbers_that_16_bits_cannot_hold_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    for number in [70_000.0, f32::NAN] {
+        let tensors = [("layer.weight".to_string(), tensor(&[1.0, number]))].into();
+        let error = save(&path, &tensors, &BTreeMap::new(), DType::F16).unwrap_err();
+        assert!(error.to_string().contains("layer.weight"), "{error}");
+        assert!(!path.exists());
+    }
+}
