@@ -6,11 +6,13 @@
 //! Left out: moving and reshaping of parts.
 
 mod brush;
+mod file;
 mod fill;
 mod history;
 mod region;
 
 pub use brush::{Stroke, brush_dot};
+pub use file::{decode_mask, encode_mask, read_mask, write_mask};
 pub use fill::{fill, replace_class};
 pub use history::History;
 pub use region::{changed, changed_rect, dilate, distance_outside, squared_distance};
