@@ -1,1 +1,423 @@
-//! To be written.
+//! What every training run shares: variables, Adam with a running mean of the weights, checkpoints, schedule, log.
+//!
+//! Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019), one pass over memory a step.
+//! A checkpoint holds weights, moments, means and the step; a run resumes from it as if it had not stopped, since every
+//! step draws its random numbers from (seed, step). Left out: data, models and losses, which the areas bring.
+
+use anyhow::{Context as _, Result, bail};
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
+use candle_nn::{VarBuilder, VarMap};
+use rand::SeedableRng as _;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Settings of [`Adam`].
+#[derive(Clone, Copy, Debug)]
+pub struct AdamConfig {
+    pub beta1: f64,
+    pub beta2: f64,
+    /// Decoupled decay of weights with two or more dimensions.
+    pub weight_decay: f64,
+    /// Largest norm of all gradients together; larger ones are scaled down.
+    pub clip: f64,
+    /// Share of the old value in the running mean of the weights.
+    pub average: f64,
+}
+
+struct Slot {
+    name: String,
+    var: Var,
+    m: Vec<f32>,
+    v: Vec<f32>,
+    mean: Vec<f32>,
+}
+
+/// Variables under one optimiser.
+pub struct Adam {
+    config: AdamConfig,
+    slots: Vec<Slot>,
+    steps: usize,
+}
+
+/// One variable's update, in place.
+struct Update<'a> {
+    state: Mutex<(&'a mut [f32], &'a mut [f32], &'a mut [f32])>,
+    scale: f32,
+    lr: f32,
+    decay: f32,
+    beta: (f32, f32),
+    corrections: (f32, f32),
+    average: f32,
+}
+
+impl InplaceOp2 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn cpu_fwd(
+        &self,
+        value: &mut CpuStorage,
+        vl: &Layout,
+        grad: &CpuStorage,
+        gl: &Layout,
+    ) -> candle_core::Result<()> {
+        let (CpuStorage::F32(value), CpuStorage::F32(grad)) = (value, grad) else {
+            candle_core::bail!("training runs in f32");
+        };
+        let (Some((v0, v1)), Some((g0, g1))) = (vl.contiguous_offsets(), gl.contiguous_offsets())
+        else {
+            candle_core::bail!("training takes contiguous variables");
+        };
+        let Ok(mut state) = self.state.lock() else {
+            candle_core::bail!("the optimiser's state was lost");
+        };
+        let (m, v, mean) = &mut *state;
+        let (b1, b2) = self.beta;
+        for ((((w, &g), m), v), mean) in value[v0..v1]
+            .iter_mut()
+            .zip(&grad[g0..g1])
+            .zip(m.iter_mut())
+            .zip(v.iter_mut())
+            .zip(mean.iter_mut())
+        {
+            let g = g * self.scale;
+            *m = b1 * *m + (1.0 - b1) * g;
+            *v = b2 * *v + (1.0 - b2) * g * g;
+            let step = *m * self.corrections.0 / ((*v * self.corrections.1).sqrt() + 1e-8);
+            *w -= self.lr * (step + self.decay * *w);
+            *mean = self.average * *mean + (1.0 - self.average) * *w;
+        }
+        Ok(())
+    }
+}
+
+impl Adam {
+    /// All variables of `vars`, sorted by name.
+    pub fn new(vars: &VarMap, config: AdamConfig) -> Result<Self> {
+        let Ok(data) = vars.data().lock() else {
+            bail!("the variables are locked by a failed thread")
+        };
+        let mut slots = Vec::with_capacity(data.len());
+        for (name, var) in data.iter() {
+            let mean = var.flatten_all()?.to_vec1::<f32>()?;
+            let zeros = vec![0f32; mean.len()];
+            slots.push(Slot {
+                name: name.clone(),
+                var: var.clone(),
+                m: zeros.clone(),
+                v: zeros,
+                mean,
+            });
+        }
+        slots.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self {
+            config,
+            slots,
+            steps: 0,
+        })
+    }
+
+    /// Number of trained values.
+    pub fn parameters(&self) -> usize {
+        self.slots.iter().map(|s| s.m.len()).sum()
+    }
+
+    /// Moves all variables against `grads` and returns the norm of the gradients before clipping.
+    pub fn step(&mut self, grads: &GradStore, lr: f64) -> Result<f64> {
+        let mut sum = 0f64;
+        for slot in &self.slots {
+            if let Some(g) = grads.get(&slot.var) {
+                sum += g.sqr()?.sum_all()?.to_scalar::<f32>()? as f64;
+            }
+        }
+        let norm = sum.sqrt();
+        if !norm.is_finite() {
+            bail!(
+                "the gradients are not finite after {} steps: lower the learning rate and resume from the last checkpoint",
+                self.steps
+            );
+        }
+        self.steps += 1;
+        let c = self.config;
+        let correction =
+            |beta: f64| (1.0 / (1.0 - beta.powi(self.steps.min(1 << 20) as i32))) as f32;
+        // The running mean follows quickly at first, else it would remember the random start.
+        let average =
+            c.average
+                .min((1.0 + self.steps as f64) / (10.0 + self.steps as f64)) as f32;
+        for slot in &mut self.slots {
+            let Some(g) = grads.get(&slot.var) else {
+                continue;
+            };
+            let decay = if slot.var.rank() >= 2 {
+                c.weight_decay as f32
+            } else {
+                0.0
+            };
+            let update = Update {
+                state: Mutex::new((&mut slot.m, &mut slot.v, &mut slot.mean)),
+                scale: if norm > c.clip {
+                    (c.clip / norm) as f32
+                } else {
+                    1.0
+                },
+                lr: lr as f32,
+                decay,
+                beta: (c.beta1 as f32, c.beta2 as f32),
+                corrections: (correction(c.beta1), correction(c.beta2)),
+                average,
+            };
+            slot.var
+                .as_tensor()
+                .inplace_op2(&g.contiguous()?, &update)?;
+        }
+        Ok(norm)
+    }
+
+    /// Running means of the weights, by name.
+    pub fn means(&self) -> Result<BTreeMap<String, Tensor>> {
+        let tensor = |s: &Slot| {
+            Ok((
+                s.name.clone(),
+                Tensor::from_slice(&s.mean, s.var.shape(), &Device::Cpu)?,
+            ))
+        };
+        self.slots.iter().map(tensor).collect()
+    }
+
+    /// A builder that hands out the running means, to evaluate with.
+    pub fn mean_builder(&self) -> Result<VarBuilder<'static>> {
+        let map: HashMap<String, Tensor> = self.means()?.into_iter().collect();
+        Ok(VarBuilder::from_tensors(map, DType::F32, &Device::Cpu))
+    }
+
+    fn save_into(&self, prefix: &str, out: &mut HashMap<String, Tensor>) -> Result<()> {
+        for s in &self.slots {
+            for (kind, values) in [("m", &s.m), ("v", &s.v), ("mean", &s.mean)] {
+                out.insert(
+                    format!("{prefix}.{kind}.{}", s.name),
+                    Tensor::from_slice(values, s.var.shape(), &Device::Cpu)?,
+                );
+            }
+            out.insert(
+                format!("{prefix}.weight.{}", s.name),
+                s.var.as_tensor().clone(),
+            );
+        }
+        out.insert(
+            format!("{prefix}.steps"),
+            Tensor::new(&[self.steps as u32], &Device::Cpu)?,
+        );
+        Ok(())
+    }
+
+    fn load_from(&mut self, prefix: &str, tensors: &HashMap<String, Tensor>) -> Result<()> {
+        let get = |name: String| {
+            tensors.get(&name).with_context(|| {
+                format!("The checkpoint has no `{name}`: it belongs to another model")
+            })
+        };
+        for s in &mut self.slots {
+            let weight = get(format!("{prefix}.weight.{}", s.name))?;
+            if weight.shape() != s.var.shape() {
+                bail!(
+                    "`{}` is {:?} in the checkpoint and {:?} here: it belongs to another model",
+                    s.name,
+                    weight.dims(),
+                    s.var.dims()
+                );
+            }
+            s.var.set(weight)?;
+            s.m = get(format!("{prefix}.m.{}", s.name))?
+                .flatten_all()?
+                .to_vec1()?;
+            s.v = get(format!("{prefix}.v.{}", s.name))?
+                .flatten_all()?
+                .to_vec1()?;
+            s.mean = get(format!("{prefix}.mean.{}", s.name))?
+                .flatten_all()?
+                .to_vec1()?;
+        }
+        self.steps = get(format!("{prefix}.steps"))?
+            .to_vec1::<u32>()?
+            .first()
+            .copied()
+            .unwrap_or(0) as usize;
+        Ok(())
+    }
+}
+
+/// The folder of one run: `checkpoint.safetensors`, `log.csv` and whatever the run adds.
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Creates the folder when it is missing.
+    pub fn create(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("Failed to create the folder {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// A file in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes all optimisers and the step, replacing the last checkpoint in one move.
+    pub fn save(&self, step: usize, optimisers: &[(&str, &Adam)]) -> Result<()> {
+        let mut tensors = HashMap::new();
+        for (prefix, adam) in optimisers {
+            adam.save_into(prefix, &mut tensors)?;
+        }
+        tensors.insert("step".into(), Tensor::new(&[step as u32], &Device::Cpu)?);
+        let (temporary, last) = (
+            self.file("checkpoint.tmp"),
+            self.file("checkpoint.safetensors"),
+        );
+        candle_core::safetensors::save(&tensors, &temporary)
+            .with_context(|| format!("Failed to write {}", temporary.display()))?;
+        std::fs::rename(&temporary, &last)
+            .with_context(|| format!("Failed to write {}", last.display()))
+    }
+
+    /// Restores all optimisers from the last checkpoint and returns its step; `None` when there is none.
+    pub fn resume(&self, optimisers: &mut [(&str, &mut Adam)]) -> Result<Option<usize>> {
+        let path = self.file("checkpoint.safetensors");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let tensors = candle_core::safetensors::load(&path, &Device::Cpu)
+            .with_context(|| format!("Failed to read {}", path.display()))?;
+        for (prefix, adam) in optimisers.iter_mut() {
+            // An optimiser that the checkpoint knows nothing of starts afresh: a discriminator that joins later.
+            if tensors.keys().any(|k| k.starts_with(&format!("{prefix}."))) {
+                adam.load_from(prefix, &tensors)?;
+            }
+        }
+        let step = tensors
+            .get("step")
+            .context("The checkpoint has no step")?
+            .to_vec1::<u32>()?;
+        Ok(step.first().map(|&s| s as usize))
+    }
+
+    /// Appends a line to `log.csv`; a new file starts with `header`.
+    pub fn log(&self, header: &str, line: &str) -> Result<()> {
+        let path = self.file("log.csv");
+        let is_new = !path.exists();
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("Failed to write {}", path.display()))?;
+        if is_new {
+            writeln!(file, "{header}")?;
+        }
+        writeln!(file, "{line}").with_context(|| format!("Failed to write {}", path.display()))
+    }
+}
+
+/// Random numbers of one step: the same for the same seed and step, however often the run was resumed.
+pub fn rng_of_step(seed: u64, step: usize) -> rand::rngs::SmallRng {
+    rand::rngs::SmallRng::seed_from_u64(seed ^ (step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// Learning rate at `step` of `total`: linear warm-up over `warm_up` steps, then a half cosine down to 2 % of `peak`.
+pub fn cosine_rate(peak: f64, step: usize, total: usize, warm_up: usize) -> f64 {
+    if step < warm_up {
+        return peak * (step + 1) as f64 / warm_up as f64;
+    }
+    let t = (step - warm_up) as f64 / total.saturating_sub(warm_up).max(1) as f64;
+    peak * (0.02 + 0.98 * 0.5 * (1.0 + (std::f64::consts::PI * t.min(1.0)).cos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: AdamConfig = AdamConfig {
+        beta1: 0.9,
+        beta2: 0.99,
+        weight_decay: 0.0,
+        clip: 1.0,
+        average: 0.9,
+    };
+
+    fn problem() -> (VarMap, Tensor, Tensor) {
+        let vars = VarMap::new();
+        let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+        let w = vb
+            .get_with_hints((2, 2), "w", candle_nn::Init::Const(0.5))
+            .unwrap();
+        let b = vb
+            .get_with_hints(2, "b", candle_nn::Init::Const(0.0))
+            .unwrap();
+        (vars, w, b)
+    }
+
+    fn loss(w: &Tensor, b: &Tensor) -> Tensor {
+        let target = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu).unwrap();
+        let y = w.broadcast_add(b).unwrap();
+        (y - target).unwrap().sqr().unwrap().sum_all().unwrap()
+    }
+
+    #[test]
+    fn descends_and_resumes_exactly() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::create(folder.path()).unwrap();
+        let (vars, w, b) = problem();
+        let mut adam = Adam::new(&vars, CONFIG).unwrap();
+        let first = loss(&w, &b).to_scalar::<f32>().unwrap();
+        let advance = |adam: &mut Adam, w: &Tensor, b: &Tensor, n: usize| {
+            for _ in 0..n {
+                adam.step(&loss(w, b).backward().unwrap(), 0.05).unwrap();
+            }
+        };
+        advance(&mut adam, &w, &b, 20);
+        run.save(20, &[("model", &adam)]).unwrap();
+        advance(&mut adam, &w, &b, 20);
+        let (vars, w2, b2) = problem();
+        let mut again = Adam::new(&vars, CONFIG).unwrap();
+        assert_eq!(run.resume(&mut [("model", &mut again)]).unwrap(), Some(20));
+        advance(&mut again, &w2, &b2, 20);
+        assert_eq!(w.to_vec2::<f32>().unwrap(), w2.to_vec2::<f32>().unwrap());
+        assert_eq!(
+            adam.means().unwrap()["b"].to_vec1::<f32>().unwrap(),
+            again.means().unwrap()["b"].to_vec1::<f32>().unwrap()
+        );
+        assert!(loss(&w, &b).to_scalar::<f32>().unwrap() < 0.2 * first);
+    }
+
+    #[test]
+    fn refuses_broken_gradients_and_foreign_checkpoints() {
+        let (vars, w, b) = problem();
+        let mut adam = Adam::new(&vars, CONFIG).unwrap();
+        let broken = (loss(&w, &b) * f64::NAN).unwrap();
+        assert!(adam.step(&broken.backward().unwrap(), 0.1).is_err());
+        assert_eq!(w.to_vec2::<f32>().unwrap(), [[0.5, 0.5], [0.5, 0.5]]);
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::create(folder.path()).unwrap();
+        run.save(1, &[("model", &adam)]).unwrap();
+        let other = VarMap::new();
+        VarBuilder::from_varmap(&other, DType::F32, &Device::Cpu)
+            .get_with_hints(3, "b", candle_nn::Init::Const(0.0))
+            .unwrap();
+        let mut foreign = Adam::new(&other, CONFIG).unwrap();
+        assert!(run.resume(&mut [("model", &mut foreign)]).is_err());
+    }
+
+    #[test]
+    fn schedule_rises_and_falls() {
+        assert!(cosine_rate(1.0, 0, 100, 10) < 0.11);
+        assert_eq!(cosine_rate(1.0, 10, 100, 10), 1.0);
+        assert!((cosine_rate(1.0, 100, 100, 10) - 0.02).abs() < 1e-9);
+    }
+}

@@ -41,7 +41,9 @@ impl Activation {
     /// `values = act(values)`.
     pub(super) fn in_place(self, values: &mut [f32]) {
         let slope = self.slope();
-        values.iter_mut().for_each(|v| *v = v.max(0.0) + slope * v.min(0.0));
+        values
+            .iter_mut()
+            .for_each(|v| *v = v.max(0.0) + slope * v.min(0.0));
     }
 
     /// `out = grad · act′`, from the activation's result `y`.
@@ -84,7 +86,10 @@ impl CustomOp1 for Pointwise {
         let mut out = uninit(res.elem_count());
         with_slice(res, self.name(), |y| {
             with_slice(grad, self.name(), |grad| {
-                let tasks = out.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK));
+                let tasks = out
+                    .par_chunks_mut(CHUNK)
+                    .zip(y.par_chunks(CHUNK))
+                    .zip(grad.par_chunks(CHUNK));
                 tasks.for_each(|((out, y), grad)| self.0.gradient(out, y, grad));
             })
         })??;
@@ -104,7 +109,13 @@ impl CustomOp2 for Prelu {
         "prelu"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, slope: &CpuStorage, sl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        slope: &CpuStorage,
+        sl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (x, slopes) = (slice(x, xl, self.name())?, slice(slope, sl, self.name())?);
         let (_, c, h, w) = xl.shape().dims4()?;
         let mut out = uninit(x.len());
@@ -118,7 +129,13 @@ impl CustomOp2 for Prelu {
         Ok((CpuStorage::F32(out), xl.shape().clone()))
     }
 
-    fn bwd(&self, xs: &Tensor, slope: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        xs: &Tensor,
+        slope: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         // Only landmark networks with fixed weights use it: candle's operations are enough here.
         let negative = xs.neg()?.relu()?.neg()?;
         let is_positive = xs.gt(0.0)?.to_dtype(xs.dtype())?;
@@ -134,5 +151,9 @@ pub fn prelu(xs: &Tensor, slope: &Tensor) -> Result<Tensor> {
     if is_ours(xs) {
         return xs.contiguous()?.apply_op2(&slope.contiguous()?, Prelu);
     }
-    xs.relu()?.sub(&xs.neg()?.relu()?.broadcast_mul(&slope.reshape((1, (), 1, 1))?)?)
+    xs.relu()?.sub(
+        &xs.neg()?
+            .relu()?
+            .broadcast_mul(&slope.reshape((1, (), 1, 1))?)?,
+    )
 }

@@ -29,7 +29,9 @@ impl Pad {
 
     /// TensorFlow's `SAME`: an output of `ceil(size / stride)`, the odd pixel at the bottom and right.
     pub fn same(size_hw: (usize, usize), kernel_hw: (usize, usize), stride: usize) -> Self {
-        let total = |size: usize, k: usize| (size.div_ceil(stride).saturating_sub(1) * stride + k).saturating_sub(size);
+        let total = |size: usize, k: usize| {
+            (size.div_ceil(stride).saturating_sub(1) * stride + k).saturating_sub(size)
+        };
         let (v, h) = (total(size_hw.0, kernel_hw.0), total(size_hw.1, kernel_hw.1));
         Self {
             top: v / 2,
@@ -107,7 +109,10 @@ impl CustomOp3 for Conv {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (x, weight) = (slice(x, x_layout, self.name())?, slice(weight, weight_layout, self.name())?);
+        let (x, weight) = (
+            slice(x, x_layout, self.name())?,
+            slice(weight, weight_layout, self.name())?,
+        );
         let bias = if self.has_bias {
             Some(slice(bias, bias_layout, self.name())?)
         } else {
@@ -135,7 +140,10 @@ impl CustomOp3 for Conv {
             None
         };
         let dw = if weight.track_op() {
-            Some(x.apply_op2_no_bwd(&grad, &WeightGradient(*self))?.reshape(weight.shape())?)
+            Some(
+                x.apply_op2_no_bwd(&grad, &WeightGradient(*self))?
+                    .reshape(weight.shape())?,
+            )
         } else {
             None
         };
@@ -153,8 +161,17 @@ impl CustomOp2 for InputGradient {
         "conv-input-gradient"
     }
 
-    fn cpu_fwd(&self, grad: &CpuStorage, grad_layout: &Layout, weight: &CpuStorage, weight_layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (grad, weight) = (slice(grad, grad_layout, self.name())?, slice(weight, weight_layout, self.name())?);
+    fn cpu_fwd(
+        &self,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (grad, weight) = (
+            slice(grad, grad_layout, self.name())?,
+            slice(weight, weight_layout, self.name())?,
+        );
         let (out, shape) = match self.0.kind {
             Kind::Transposed => self.0.gather(grad, weight, None),
             _ => self.0.scatter(grad, weight, None),
@@ -168,8 +185,17 @@ impl CustomOp2 for WeightGradient {
         "conv-weight-gradient"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, grad: &CpuStorage, grad_layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, grad) = (slice(x, x_layout, self.name())?, slice(grad, grad_layout, self.name())?);
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, grad) = (
+            slice(x, x_layout, self.name())?,
+            slice(grad, grad_layout, self.name())?,
+        );
         let g = &self.0.geometry;
         let out = match self.0.kind {
             Kind::Dense => direct::weight_gradient(g, x, grad),
@@ -184,7 +210,9 @@ impl CustomOp2 for WeightGradient {
 /// Number of outputs along one side; an error when the kernel does not fit.
 fn out_size(size: usize, pads: usize, kernel: usize, stride: usize) -> Result<usize> {
     if stride == 0 || kernel == 0 || size + pads < kernel {
-        bail!("a kernel of {kernel} with stride {stride} does not fit {size} pixels padded by {pads}");
+        bail!(
+            "a kernel of {kernel} with stride {stride} does not fit {size} pixels padded by {pads}"
+        );
     }
     Ok((size + pads - kernel) / stride + 1)
 }
@@ -210,11 +238,18 @@ fn add_bias(ys: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
 }
 
 fn zero_padded(xs: &Tensor, pad: Pad) -> Result<Tensor> {
-    xs.pad_with_zeros(2, pad.top, pad.bottom)?.pad_with_zeros(3, pad.left, pad.right)
+    xs.pad_with_zeros(2, pad.top, pad.bottom)?
+        .pad_with_zeros(3, pad.left, pad.right)
 }
 
 /// Convolution of `xs` [N, I, H, W] with `weight` [O, I, kh, kw] and `bias` [O].
-pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, pad: Pad) -> Result<Tensor> {
+pub fn conv2d(
+    xs: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: usize,
+    pad: Pad,
+) -> Result<Tensor> {
     let (n, ci, h, w) = xs.dims4()?;
     let (co, wi, kh, kw) = weight.dims4()?;
     if wi != ci {
@@ -254,7 +289,13 @@ pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize
 }
 
 /// Depthwise convolution of `xs` [N, C, H, W] with `weight` [C, 1, kh, kw] and `bias` [C].
-pub fn depthwise_conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, pad: Pad) -> Result<Tensor> {
+pub fn depthwise_conv2d(
+    xs: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: usize,
+    pad: Pad,
+) -> Result<Tensor> {
     let (n, c, h, w) = xs.dims4()?;
     let (wc, one, kh, kw) = weight.dims4()?;
     if wc != c || one != 1 {
@@ -314,10 +355,15 @@ pub fn conv_transpose2d(
         || (h - 1) * stride + kh + output_padding <= 2 * padding
         || (w - 1) * stride + kw + output_padding <= 2 * padding
     {
-        bail!("a transposed convolution of {h}×{w} with kernel {kh}×{kw} and padding {padding} has no output");
+        bail!(
+            "a transposed convolution of {h}×{w} with kernel {kh}×{kw} and padding {padding} has no output"
+        );
     }
     if !is_ours(xs) {
-        return add_bias(xs.conv_transpose2d(weight, padding, output_padding, stride, 1)?, bias);
+        return add_bias(
+            xs.conv_transpose2d(weight, padding, output_padding, stride, 1)?,
+            bias,
+        );
     }
     let (out_h, out_w) = (
         (h - 1) * stride + kh + output_padding - 2 * padding,

@@ -36,7 +36,11 @@ pub fn segmentation(logits: &Tensor, loss: SegmentationLoss) -> Result<Tensor> {
             loss.weight.len()
         );
     }
-    if let Some(bad) = loss.labels.iter().find(|&&l| l != IGNORED && usize::from(l) >= c) {
+    if let Some(bad) = loss
+        .labels
+        .iter()
+        .find(|&&l| l != IGNORED && usize::from(l) >= c)
+    {
         bail!("label {bad} is not one of {c} classes");
     }
     logits.contiguous()?.apply_op1(Op {
@@ -65,18 +69,28 @@ impl CustomOp1 for Op {
                 for y in 0..h {
                     most.copy_from_slice(&x[y * w..][..w]);
                     for k in 1..c {
-                        most.iter_mut().zip(&x[k * s + y * w..][..w]).for_each(|(m, &v)| *m = m.max(v));
+                        most.iter_mut()
+                            .zip(&x[k * s + y * w..][..w])
+                            .for_each(|(m, &v)| *m = m.max(v));
                     }
                     total.fill(0.0);
                     for k in 0..c {
                         let row = &mut p[k * s + y * w..][..w];
-                        for (((o, &v), &m), t) in row.iter_mut().zip(&x[k * s + y * w..][..w]).zip(&most).zip(&mut total) {
+                        for (((o, &v), &m), t) in row
+                            .iter_mut()
+                            .zip(&x[k * s + y * w..][..w])
+                            .zip(&most)
+                            .zip(&mut total)
+                        {
                             *o = (v - m).exp();
                             *t += *o;
                         }
                     }
                     for k in 0..c {
-                        p[k * s + y * w..][..w].iter_mut().zip(&total).for_each(|(o, &t)| *o /= t);
+                        p[k * s + y * w..][..w]
+                            .iter_mut()
+                            .zip(&total)
+                            .for_each(|(o, &t)| *o /= t);
                     }
                 }
             });
@@ -101,7 +115,8 @@ impl CustomOp1 for Op {
             }
             for k in 1..c {
                 let plane = &p[k * s..][..s];
-                sizes[k] += super::norm::sum_of(|i| if labels[i] == IGNORED { 0.0 } else { plane[i] }, s);
+                sizes[k] +=
+                    super::norm::sum_of(|i| if labels[i] == IGNORED { 0.0 } else { plane[i] }, s);
             }
         }
         value /= total;
@@ -126,7 +141,9 @@ impl CustomOp1 for Op {
                     let labels = &labels[y * w..][..w];
                     dot.fill(0.0);
                     for k in 1..c {
-                        dot.iter_mut().zip(&p[k * s + y * w..][..w]).for_each(|(d, &q)| *d += q * common[k]);
+                        dot.iter_mut()
+                            .zip(&p[k * s + y * w..][..w])
+                            .for_each(|(d, &q)| *d += q * common[k]);
                     }
                     for (x, &l) in labels.iter().enumerate() {
                         if l != IGNORED {
@@ -142,7 +159,8 @@ impl CustomOp1 for Op {
                             }
                             let mine = l as usize == k;
                             let dice = *q * (common[k] + if mine { own[k] } else { 0.0 } - d);
-                            *q = weight[l as usize] * inverse * (*q - if mine { 1.0 } else { 0.0 }) + dice;
+                            *q = weight[l as usize] * inverse * (*q - if mine { 1.0 } else { 0.0 })
+                                + dice;
                         }
                     }
                 }

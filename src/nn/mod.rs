@@ -4,6 +4,7 @@
 //! in other number types the same functions use candle's operations.
 
 pub mod activation;
+pub mod blocks;
 pub mod conv;
 pub mod cpu;
 pub mod losses;

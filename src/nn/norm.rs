@@ -6,7 +6,9 @@
 use super::activation::Activation;
 use super::cpu::{SharedMut, slice, uninit, with_slice};
 use super::plane_op::is_ours;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail,
+};
 use rayon::prelude::*;
 
 /// Sum over a slice in `f64`, from short `f32` runs that vectorise.
@@ -98,7 +100,11 @@ impl CustomOp3 for ChannelNorm {
             .for_each(|(i, (out, x))| {
                 let (mean, rstd) = statistics(x, self.0.eps);
                 let first = i % self.0.groups * z.per_group;
-                for (c, (out, x)) in out.chunks_exact_mut(z.s).zip(x.chunks_exact(z.s)).enumerate() {
+                for (c, (out, x)) in out
+                    .chunks_exact_mut(z.s)
+                    .zip(x.chunks_exact(z.s))
+                    .enumerate()
+                {
                     let scale = gamma[first + c] * rstd;
                     let shift = beta[first + c] - mean * scale;
                     self.0.act.map(out, x, |v| v * scale + shift);
@@ -128,27 +134,44 @@ impl CustomOp3 for ChannelNorm {
                             .zip(sums.par_chunks_mut(2 * z.per_group))
                             .enumerate();
                         tasks.for_each(|(i, (dx, sums))| {
-                            let (x, y, grad) = (&x[i * block..][..block], &y[i * block..][..block], &grad[i * block..][..block]);
+                            let (x, y, grad) = (
+                                &x[i * block..][..block],
+                                &y[i * block..][..block],
+                                &grad[i * block..][..block],
+                            );
                             let (mean, rstd) = statistics(x, self.0.eps);
                             let first = i % self.0.groups * z.per_group;
                             let (mut a, mut b) = (0f64, 0f64);
                             for c in 0..z.per_group {
                                 let range = c * z.s..(c + 1) * z.s;
-                                let (x, y, grad, dx) = (&x[range.clone()], &y[range.clone()], &grad[range.clone()], &mut dx[range]);
+                                let (x, y, grad, dx) = (
+                                    &x[range.clone()],
+                                    &y[range.clone()],
+                                    &grad[range.clone()],
+                                    &mut dx[range],
+                                );
                                 self.0.act.gradient(dx, y, grad);
-                                let (s1, s2) = (sum_of(|i| dx[i], z.s), sum_of(|i| dx[i] * (x[i] - mean), z.s) * rstd as f64);
+                                let (s1, s2) = (
+                                    sum_of(|i| dx[i], z.s),
+                                    sum_of(|i| dx[i] * (x[i] - mean), z.s) * rstd as f64,
+                                );
                                 sums[2 * c] = s2 as f32;
                                 sums[2 * c + 1] = s1 as f32;
                                 let gamma = gamma[first + c] as f64;
                                 a += gamma * s1;
                                 b += gamma * s2;
                             }
-                            let (a, b) = ((a / block as f64) as f32, (b / block as f64) as f32 * rstd);
-                            for (c, (dx, x)) in dx.chunks_exact_mut(z.s).zip(x.chunks_exact(z.s)).enumerate() {
+                            let (a, b) =
+                                ((a / block as f64) as f32, (b / block as f64) as f32 * rstd);
+                            for (c, (dx, x)) in dx
+                                .chunks_exact_mut(z.s)
+                                .zip(x.chunks_exact(z.s))
+                                .enumerate()
+                            {
                                 let gamma = gamma[first + c];
-                                dx.iter_mut()
-                                    .zip(x)
-                                    .for_each(|(d, &x)| *d = rstd * (gamma * *d - a - (x - mean) * b));
+                                dx.iter_mut().zip(x).for_each(|(d, &x)| {
+                                    *d = rstd * (gamma * *d - a - (x - mean) * b)
+                                });
                             }
                         });
                     })
@@ -156,12 +179,26 @@ impl CustomOp3 for ChannelNorm {
             })
         })????;
         let per_channel = |which: usize| -> Result<Tensor> {
-            let total: Vec<f32> = (0..z.c).map(|c| (0..z.n).map(|n| sums[2 * (n * z.c + c) + which]).sum()).collect();
+            let total: Vec<f32> = (0..z.c)
+                .map(|c| (0..z.n).map(|n| sums[2 * (n * z.c + c) + which]).sum())
+                .collect();
             Tensor::from_vec(total, z.c, x.device())
         };
-        let dgamma = if gamma.track_op() { Some(per_channel(0)?) } else { None };
-        let dbeta = if beta.track_op() { Some(per_channel(1)?) } else { None };
-        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), dgamma, dbeta))
+        let dgamma = if gamma.track_op() {
+            Some(per_channel(0)?)
+        } else {
+            None
+        };
+        let dbeta = if beta.track_op() {
+            Some(per_channel(1)?)
+        } else {
+            None
+        };
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
+            dgamma,
+            dbeta,
+        ))
     }
 }
 
@@ -174,7 +211,13 @@ impl CustomOp2 for MapNorm {
         "modulated-norm"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, map: &CpuStorage, ml: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        map: &CpuStorage,
+        ml: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (x, map) = (slice(x, xl, self.name())?, slice(map, ml, self.name())?);
         let z = self.0.sizes(xl.shape())?;
         let mut out = uninit(x.len());
@@ -195,7 +238,13 @@ impl CustomOp2 for MapNorm {
         Ok((CpuStorage::F32(out), xl.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, map: &Tensor, res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        map: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let z = self.0.sizes(x.shape())?;
         let mut dx = uninit(x.elem_count());
         let mut dmap = uninit(map.elem_count());
@@ -205,31 +254,51 @@ impl CustomOp2 for MapNorm {
             with_slice(res, self.name(), |y| {
                 with_slice(grad, self.name(), |grad| {
                     with_slice(map, self.name(), |map| {
-                        dx.par_chunks_mut(block.max(1)).enumerate().for_each(|(i, dx)| {
-                            let (x, y, grad) = (&x[i * block..][..block], &y[i * block..][..block], &grad[i * block..][..block]);
-                            let (mean, rstd) = statistics(x, self.0.eps);
-                            let (n, first) = (i / self.0.groups, i % self.0.groups * z.per_group);
-                            let (at_gamma, at_beta) = ((2 * n * z.c + first) * z.s, ((2 * n + 1) * z.c + first) * z.s);
-                            let gamma = &map[at_gamma..][..block];
-                            // SAFETY: the γ and β blocks of this sample and group belong to this task alone.
-                            let (dgamma, dbeta) = unsafe {
-                                (
-                                    std::slice::from_raw_parts_mut(shared.get().add(at_gamma), block),
-                                    std::slice::from_raw_parts_mut(shared.get().add(at_beta), block),
-                                )
-                            };
-                            self.0.act.gradient(dbeta, y, grad);
-                            for ((dg, &db), &x) in dgamma.iter_mut().zip(dbeta.iter()).zip(x) {
-                                *dg = db * (x - mean) * rstd;
-                            }
-                            dx.iter_mut()
-                                .zip(dbeta.iter())
-                                .zip(gamma)
-                                .for_each(|((d, &db), &g)| *d = db * (1.0 + g));
-                            let a = (sum_of(|i| dx[i], block) / block as f64) as f32;
-                            let b = (sum_of(|i| dx[i] * (x[i] - mean), block) * rstd as f64 / block as f64) as f32 * rstd;
-                            dx.iter_mut().zip(x).for_each(|(d, &x)| *d = rstd * (*d - a - (x - mean) * b));
-                        });
+                        dx.par_chunks_mut(block.max(1))
+                            .enumerate()
+                            .for_each(|(i, dx)| {
+                                let (x, y, grad) = (
+                                    &x[i * block..][..block],
+                                    &y[i * block..][..block],
+                                    &grad[i * block..][..block],
+                                );
+                                let (mean, rstd) = statistics(x, self.0.eps);
+                                let (n, first) =
+                                    (i / self.0.groups, i % self.0.groups * z.per_group);
+                                let (at_gamma, at_beta) = (
+                                    (2 * n * z.c + first) * z.s,
+                                    ((2 * n + 1) * z.c + first) * z.s,
+                                );
+                                let gamma = &map[at_gamma..][..block];
+                                // SAFETY: the γ and β blocks of this sample and group belong to this task alone.
+                                let (dgamma, dbeta) = unsafe {
+                                    (
+                                        std::slice::from_raw_parts_mut(
+                                            shared.get().add(at_gamma),
+                                            block,
+                                        ),
+                                        std::slice::from_raw_parts_mut(
+                                            shared.get().add(at_beta),
+                                            block,
+                                        ),
+                                    )
+                                };
+                                self.0.act.gradient(dbeta, y, grad);
+                                for ((dg, &db), &x) in dgamma.iter_mut().zip(dbeta.iter()).zip(x) {
+                                    *dg = db * (x - mean) * rstd;
+                                }
+                                dx.iter_mut()
+                                    .zip(dbeta.iter())
+                                    .zip(gamma)
+                                    .for_each(|((d, &db), &g)| *d = db * (1.0 + g));
+                                let a = (sum_of(|i| dx[i], block) / block as f64) as f32;
+                                let b = (sum_of(|i| dx[i] * (x[i] - mean), block) * rstd as f64
+                                    / block as f64) as f32
+                                    * rstd;
+                                dx.iter_mut()
+                                    .zip(x)
+                                    .for_each(|(d, &x)| *d = rstd * (*d - a - (x - mean) * b));
+                            });
                     })
                 })
             })
@@ -250,13 +319,24 @@ fn plain(xs: &Tensor, groups: usize, eps: f64) -> Result<Tensor> {
     let xs = xs.reshape((n, groups, ()))?;
     let centred = xs.broadcast_sub(&xs.mean_keepdim(2)?)?;
     let var = centred.sqr()?.mean_keepdim(2)?;
-    centred.broadcast_div(&(var + eps)?.sqrt()?)?.reshape((n, c, h, w))
+    centred
+        .broadcast_div(&(var + eps)?.sqrt()?)?
+        .reshape((n, c, h, w))
 }
 
 /// Group normalisation of `xs` [N, C, H, W] with `gamma`, `beta` [C], then `act`. Biased variance.
-pub fn group_norm(xs: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f64, act: Activation) -> Result<Tensor> {
+pub fn group_norm(
+    xs: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    groups: usize,
+    eps: f64,
+    act: Activation,
+) -> Result<Tensor> {
     if is_ours(xs) {
-        return xs.contiguous()?.apply_op3(gamma, beta, ChannelNorm(Norm { groups, eps, act }));
+        return xs
+            .contiguous()?
+            .apply_op3(gamma, beta, ChannelNorm(Norm { groups, eps, act }));
     }
     let scaled = plain(xs, groups, eps)?.broadcast_mul(&gamma.reshape((1, (), 1, 1))?)?;
     act.apply(&scaled.broadcast_add(&beta.reshape((1, (), 1, 1))?)?)
@@ -270,9 +350,17 @@ pub fn instance_norm(xs: &Tensor, eps: f64, act: Activation) -> Result<Tensor> {
 }
 
 /// Group normalisation of `xs` [N, C, H, W], then `x̂·(1 + γ) + β` with `map` [N, 2C, H, W] = γ ⊕ β, then `act`.
-pub fn modulated_norm(xs: &Tensor, map: &Tensor, groups: usize, eps: f64, act: Activation) -> Result<Tensor> {
+pub fn modulated_norm(
+    xs: &Tensor,
+    map: &Tensor,
+    groups: usize,
+    eps: f64,
+    act: Activation,
+) -> Result<Tensor> {
     if is_ours(xs) {
-        return xs.contiguous()?.apply_op2(&map.contiguous()?, MapNorm(Norm { groups, eps, act }));
+        return xs
+            .contiguous()?
+            .apply_op2(&map.contiguous()?, MapNorm(Norm { groups, eps, act }));
     }
     let c = xs.dim(1)?;
     let scaled = (plain(xs, groups, eps)? * (map.narrow(1, 0, c)? + 1.0)?)?;
@@ -296,7 +384,10 @@ impl CustomOp1 for ChannelSums {
                 .sum::<f64>() as f32
         };
         let mut sums = vec![0f32; c];
-        sums.par_iter_mut().enumerate().with_min_len(8).for_each(|(c0, v)| *v = sum(c0));
+        sums.par_iter_mut()
+            .enumerate()
+            .with_min_len(8)
+            .for_each(|(c0, v)| *v = sum(c0));
         Ok((CpuStorage::F32(sums), c.into()))
     }
 }

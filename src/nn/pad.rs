@@ -9,7 +9,9 @@ use candle_core::{Result, Tensor, bail};
 pub fn reflection_pad2d(xs: &Tensor, px: usize) -> Result<Tensor> {
     let (_, _, h, w) = xs.dims4()?;
     if px >= h || px >= w {
-        bail!("reflection padding of {px} needs more than {px} pixels a side, the input has {h}×{w}");
+        bail!(
+            "reflection padding of {px} needs more than {px} pixels a side, the input has {h}×{w}"
+        );
     }
     if is_ours(xs) {
         return apply(xs, Plane::Reflect { px });

@@ -16,12 +16,16 @@ impl CustomOp1 for Forward {
         let (n, c, h, w) = layout.shape().dims4()?;
         let (ho, wo) = self.0.size(h, w);
         let mut out = uninit(n * c * ho * wo);
-        self.0.forward(slice(storage, layout, self.name())?, h, w, &mut out);
+        self.0
+            .forward(slice(storage, layout, self.name())?, h, w, &mut out);
         Ok((CpuStorage::F32(out), (n, c, ho, wo).into()))
     }
 
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(arg.apply_op2_no_bwd(&grad.contiguous()?, &Backward(self.0))?))
+        Ok(Some(arg.apply_op2_no_bwd(
+            &grad.contiguous()?,
+            &Backward(self.0),
+        )?))
     }
 }
 
@@ -30,10 +34,19 @@ impl CustomOp2 for Backward {
         "plane-backward"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, grad: &CpuStorage, grad_layout: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (n, c, h, w) = x_layout.shape().dims4()?;
         let mut out = uninit(n * c * h * w);
-        let (x, grad) = (slice(x, x_layout, self.name())?, slice(grad, grad_layout, self.name())?);
+        let (x, grad) = (
+            slice(x, x_layout, self.name())?,
+            slice(grad, grad_layout, self.name())?,
+        );
         self.0.backward(x, grad, h, w, &mut out);
         Ok((CpuStorage::F32(out), (n, c, h, w).into()))
     }

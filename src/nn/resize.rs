@@ -15,7 +15,12 @@ pub fn upsample_nearest2x(xs: &Tensor) -> Result<Tensor> {
 
 /// Bilinear resize of `xs` [N, C, H, W] to `height` × `width`; corners aligned, or pixel centres at one half.
 /// Without antialiasing when it shrinks, as PyTorch's `interpolate` by default.
-pub fn resize_bilinear(xs: &Tensor, height: usize, width: usize, align_corners: bool) -> Result<Tensor> {
+pub fn resize_bilinear(
+    xs: &Tensor,
+    height: usize,
+    width: usize,
+    align_corners: bool,
+) -> Result<Tensor> {
     if is_ours(xs) {
         return apply(
             xs,

@@ -24,24 +24,34 @@ impl CustomOp1 for Shuffle {
         let mut out = uninit(x.len());
         if self.to_depth {
             let (ho, wo) = (h / f, w / f);
-            out.par_chunks_mut((ho * wo).max(1)).enumerate().for_each(|(i, out)| {
-                let (plane, dy, dx) = (i / (f * f), i / f % f, i % f);
-                for (y, row) in out.chunks_exact_mut(wo).enumerate() {
-                    let src = &x[(plane * h + y * f + dy) * w + dx..];
-                    row.iter_mut().zip(src.iter().step_by(f)).for_each(|(o, &v)| *o = v);
-                }
-            });
+            out.par_chunks_mut((ho * wo).max(1))
+                .enumerate()
+                .for_each(|(i, out)| {
+                    let (plane, dy, dx) = (i / (f * f), i / f % f, i % f);
+                    for (y, row) in out.chunks_exact_mut(wo).enumerate() {
+                        let src = &x[(plane * h + y * f + dy) * w + dx..];
+                        row.iter_mut()
+                            .zip(src.iter().step_by(f))
+                            .for_each(|(o, &v)| *o = v);
+                    }
+                });
             return Ok((CpuStorage::F32(out), (n, c * f * f, ho, wo).into()));
         }
         let (ho, wo) = (h * f, w * f);
-        out.par_chunks_mut((ho * wo).max(1)).enumerate().for_each(|(plane, out)| {
-            for (y, row) in out.chunks_exact_mut(wo).enumerate() {
-                for dx in 0..f {
-                    let src = &x[((plane * f * f + y % f * f + dx) * h + y / f) * w..][..w];
-                    row[dx..].iter_mut().step_by(f).zip(src).for_each(|(o, &v)| *o = v);
+        out.par_chunks_mut((ho * wo).max(1))
+            .enumerate()
+            .for_each(|(plane, out)| {
+                for (y, row) in out.chunks_exact_mut(wo).enumerate() {
+                    for dx in 0..f {
+                        let src = &x[((plane * f * f + y % f * f + dx) * h + y / f) * w..][..w];
+                        row[dx..]
+                            .iter_mut()
+                            .step_by(f)
+                            .zip(src)
+                            .for_each(|(o, &v)| *o = v);
+                    }
                 }
-            }
-        });
+            });
         Ok((CpuStorage::F32(out), (n, c / (f * f), ho, wo).into()))
     }
 
@@ -56,10 +66,16 @@ impl CustomOp1 for Shuffle {
 /// [N, C·f², H, W] → [N, C, f·H, f·W], channels in PyTorch's order.
 pub fn pixel_shuffle(xs: &Tensor, factor: usize) -> Result<Tensor> {
     if factor == 0 || !xs.dim(1)?.is_multiple_of(factor * factor) {
-        bail!("{} channels cannot be spread over blocks of {factor}×{factor}", xs.dim(1)?);
+        bail!(
+            "{} channels cannot be spread over blocks of {factor}×{factor}",
+            xs.dim(1)?
+        );
     }
     if is_ours(xs) {
-        return xs.contiguous()?.apply_op1(Shuffle { factor, to_depth: false });
+        return xs.contiguous()?.apply_op1(Shuffle {
+            factor,
+            to_depth: false,
+        });
     }
     candle_nn::ops::pixel_shuffle(xs, factor)
 }
@@ -71,7 +87,10 @@ pub fn pixel_unshuffle(xs: &Tensor, factor: usize) -> Result<Tensor> {
         bail!("{h}×{w} does not divide into blocks of {factor}×{factor}");
     }
     if is_ours(xs) {
-        return xs.contiguous()?.apply_op1(Shuffle { factor, to_depth: true });
+        return xs.contiguous()?.apply_op1(Shuffle {
+            factor,
+            to_depth: true,
+        });
     }
     candle_nn::ops::pixel_unshuffle(xs, factor)
 }

@@ -39,7 +39,11 @@ fn largest(t: &Tensor) -> f64 {
 }
 
 /// Compares values and all gradients of `ours` in f32 with `reference` in f64.
-fn compare(vars: &[Var], ours: impl Fn(&[Tensor]) -> Result<Tensor>, reference: impl Fn(&[Tensor]) -> Result<Tensor>) {
+fn compare(
+    vars: &[Var],
+    ours: impl Fn(&[Tensor]) -> Result<Tensor>,
+    reference: impl Fn(&[Tensor]) -> Result<Tensor>,
+) {
     let inputs: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let doubles: Vec<Var> = vars
         .iter()
@@ -50,12 +54,21 @@ fn compare(vars: &[Var], ours: impl Fn(&[Tensor]) -> Result<Tensor>, reference: 
     assert_eq!(a.dims(), b.dims());
     let close = |a: &Tensor, b: &Tensor, what: &str| {
         let error = largest(&(a.to_dtype(DType::F64).unwrap() - b).unwrap());
-        assert!(error <= 2e-5 * largest(b).max(1.0), "{what}: error {error}, largest {}", largest(b));
+        assert!(
+            error <= 2e-5 * largest(b).max(1.0),
+            "{what}: error {error}, largest {}",
+            largest(b)
+        );
     };
     close(&a, &b, "value");
     // A fixed random weighting of the outputs, so that every output has its own gradient.
     let weights = random(a.dims(), 99);
-    let ga = (&a * weights.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+    let ga = (&a * weights.as_tensor())
+        .unwrap()
+        .sum_all()
+        .unwrap()
+        .backward()
+        .unwrap();
     let gb = (&b * weights.to_dtype(DType::F64).unwrap())
         .unwrap()
         .sum_all()
@@ -63,7 +76,11 @@ fn compare(vars: &[Var], ours: impl Fn(&[Tensor]) -> Result<Tensor>, reference: 
         .backward()
         .unwrap();
     for (i, (v, d)) in vars.iter().zip(&doubles).enumerate() {
-        close(ga.get(v).unwrap(), gb.get(d).unwrap(), &format!("gradient {i}"));
+        close(
+            ga.get(v).unwrap(),
+            gb.get(d).unwrap(),
+            &format!("gradient {i}"),
+        );
     }
 }
 
@@ -72,7 +89,8 @@ fn plain_conv(t: &[Tensor], stride: usize, pad: Pad, groups: usize) -> Result<Te
     let xs = t[0]
         .pad_with_zeros(2, pad.top, pad.bottom)?
         .pad_with_zeros(3, pad.left, pad.right)?;
-    xs.conv2d(&t[1], 0, stride, 1, groups)?.broadcast_add(&t[2].reshape((1, (), 1, 1))?)
+    xs.conv2d(&t[1], 0, stride, 1, groups)?
+        .broadcast_add(&t[2].reshape((1, (), 1, 1))?)
 }
 
 #[test]
@@ -104,7 +122,11 @@ fn conv2d_agrees_with_candle() {
         ),
     ];
     for (n, ci, h, w, co, k, stride, pad) in cases {
-        let vars = [random(&[n, ci, h, w], 1), random(&[co, ci, k, k], 2), random(&[co], 3)];
+        let vars = [
+            random(&[n, ci, h, w], 1),
+            random(&[co, ci, k, k], 2),
+            random(&[co], 3),
+        ];
         compare(
             &vars,
             |t| conv2d(&t[0], &t[1], Some(&t[2]), stride, pad),
@@ -124,7 +146,11 @@ fn strided_conv2d_agrees_with_candle() {
         (1, 2, 65, 65, 3, 5, 4),
     ];
     for (n, ci, h, w, co, k, stride) in cases {
-        let vars = [random(&[n, ci, h, w], 1), random(&[co, ci, k, k], 2), random(&[co], 3)];
+        let vars = [
+            random(&[n, ci, h, w], 1),
+            random(&[co, ci, k, k], 2),
+            random(&[co], 3),
+        ];
         compare(
             &vars,
             |t| conv2d(&t[0], &t[1], Some(&t[2]), stride, Pad::all(0)),
@@ -143,7 +169,11 @@ fn padded_strides_agree_with_finite_differences() {
         (15, 14, 3, 2, Pad::same((15, 14), (3, 3), 2)),
         (12, 12, 1, 2, Pad::all(0)),
     ] {
-        let vars = [random(&[2, 5, h, w], 1), random(&[6, 5, k, k], 2), random(&[6], 3)];
+        let vars = [
+            random(&[2, 5, h, w], 1),
+            random(&[6, 5, k, k], 2),
+            random(&[6], 3),
+        ];
         let inputs: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
         let f = |t: &[Tensor]| conv2d(&t[0], &t[1], Some(&t[2]), stride, pad).unwrap();
         let plain = plain_conv(&inputs, stride, pad, 1).unwrap();
@@ -156,7 +186,10 @@ fn padded_strides_agree_with_finite_differences() {
             let d = random(v.dims(), 50 + i as u64);
             let mut moved = inputs.clone();
             moved[i] = (&inputs[i] + d.as_tensor()).unwrap();
-            let numeric = (loss(&f(&moved)) - loss(&y)).unwrap().to_scalar::<f32>().unwrap();
+            let numeric = (loss(&f(&moved)) - loss(&y))
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap();
             let analytic = (grads.get(v).unwrap() * d.as_tensor())
                 .unwrap()
                 .sum_all()
@@ -179,7 +212,11 @@ fn depthwise_conv2d_agrees_with_candle() {
         (33, 17, 3, 2, Pad::all(0)),
         (5, 5, 3, 1, Pad::all(1)),
     ] {
-        let vars = [random(&[2, 5, h, w], 1), random(&[5, 1, k, k], 2), random(&[5], 3)];
+        let vars = [
+            random(&[2, 5, h, w], 1),
+            random(&[5, 1, k, k], 2),
+            random(&[5], 3),
+        ];
         compare(
             &vars,
             |t| depthwise_conv2d(&t[0], &t[1], Some(&t[2]), stride, pad),
@@ -190,8 +227,17 @@ fn depthwise_conv2d_agrees_with_candle() {
 
 #[test]
 fn conv_transpose2d_agrees_with_candle() {
-    for (h, w, k, stride, padding, output_padding) in [(9, 7, 3, 2, 1, 1), (8, 8, 4, 2, 1, 0), (6, 5, 2, 2, 0, 0), (5, 6, 3, 1, 1, 0)] {
-        let vars = [random(&[2, 6, h, w], 1), random(&[6, 5, k, k], 2), random(&[5], 3)];
+    for (h, w, k, stride, padding, output_padding) in [
+        (9, 7, 3, 2, 1, 1),
+        (8, 8, 4, 2, 1, 0),
+        (6, 5, 2, 2, 0, 0),
+        (5, 6, 3, 1, 1, 0),
+    ] {
+        let vars = [
+            random(&[2, 6, h, w], 1),
+            random(&[6, 5, k, k], 2),
+            random(&[5], 3),
+        ];
         let plain = |t: &[Tensor]| {
             t[0].conv_transpose2d(&t[1], padding, output_padding, stride, 1)?
                 .broadcast_add(&t[2].reshape((1, (), 1, 1))?)
@@ -216,7 +262,11 @@ fn plain_norm(xs: &Tensor, groups: usize) -> Result<Tensor> {
 #[test]
 fn norms_agree_with_the_plain_formula() {
     let act = Activation::LeakyRelu(0.2);
-    let vars = [random(&[2, 12, 9, 7], 1), random(&[12], 2), random(&[12], 3)];
+    let vars = [
+        random(&[2, 12, 9, 7], 1),
+        random(&[12], 2),
+        random(&[12], 3),
+    ];
     let plain = |t: &[Tensor], groups| {
         let y = plain_norm(&t[0], groups)?
             .broadcast_mul(&t[1].reshape((1, 12, 1, 1))?)?
@@ -224,7 +274,11 @@ fn norms_agree_with_the_plain_formula() {
         y.relu()? - (y.neg()?.relu()? * f64::from(0.2f32))?
     };
     for groups in [1, 3, 12] {
-        compare(&vars, |t| group_norm(&t[0], &t[1], &t[2], groups, 1e-5, act), |t| plain(t, groups));
+        compare(
+            &vars,
+            |t| group_norm(&t[0], &t[1], &t[2], groups, 1e-5, act),
+            |t| plain(t, groups),
+        );
     }
     compare(
         &vars[..1],
@@ -235,14 +289,21 @@ fn norms_agree_with_the_plain_formula() {
     compare(
         &vars,
         |t| modulated_norm(&t[0], &t[1], 4, 1e-5, Activation::Relu),
-        |t| ((plain_norm(&t[0], 4)? * (t[1].narrow(1, 0, 8)? + 1.0)?)? + t[1].narrow(1, 8, 8)?)?.relu(),
+        |t| {
+            ((plain_norm(&t[0], 4)? * (t[1].narrow(1, 0, 8)? + 1.0)?)? + t[1].narrow(1, 8, 8)?)?
+                .relu()
+        },
     );
 }
 
 #[test]
 fn planes_agree_with_candle() {
     let vars = [random(&[2, 3, 8, 6], 1)];
-    compare(&vars, |t| upsample_nearest2x(&t[0]), |t| t[0].upsample_nearest2d(16, 12));
+    compare(
+        &vars,
+        |t| upsample_nearest2x(&t[0]),
+        |t| t[0].upsample_nearest2d(16, 12),
+    );
     // candle divides the gradient of a maximum by the size of its window: the maximum over four slices does not.
     let slice = |t: &Tensor, y: usize, x: usize| {
         t.reshape((2, 3, 4, 2, 3, 2))?
@@ -259,7 +320,11 @@ fn planes_agree_with_candle() {
                 .maximum(&slice(&t[0], 1, 0)?.maximum(&slice(&t[0], 1, 1)?)?)
         },
     );
-    compare(&vars, |t| avg_pool2d(&t[0], 2, 2), |t| t[0].avg_pool2d_with_stride(2, 2));
+    compare(
+        &vars,
+        |t| avg_pool2d(&t[0], 2, 2),
+        |t| t[0].avg_pool2d_with_stride(2, 2),
+    );
     compare(
         &vars,
         |t| Activation::LeakyRelu(0.1).apply(&t[0]),
@@ -277,31 +342,60 @@ fn planes_agree_with_candle() {
     compare(
         &vars,
         |t| reflection_pad2d(&t[0], 3),
-        |t| t[0].index_select(&rows(3, 8), 2)?.index_select(&rows(3, 6), 3),
+        |t| {
+            t[0].index_select(&rows(3, 8), 2)?
+                .index_select(&rows(3, 6), 3)
+        },
     );
     let four = [random(&[1, 8, 3, 5], 2)];
-    compare(&four, |t| pixel_shuffle(&t[0], 2), |t| candle_nn::ops::pixel_shuffle(&t[0], 2));
-    compare(&vars, |t| pixel_unshuffle(&t[0], 2), |t| candle_nn::ops::pixel_unshuffle(&t[0], 2));
+    compare(
+        &four,
+        |t| pixel_shuffle(&t[0], 2),
+        |t| candle_nn::ops::pixel_shuffle(&t[0], 2),
+    );
+    compare(
+        &vars,
+        |t| pixel_unshuffle(&t[0], 2),
+        |t| candle_nn::ops::pixel_unshuffle(&t[0], 2),
+    );
     let slopes = [random(&[2, 3, 4, 5], 7), random(&[3], 8)];
     compare(
         &slopes,
         |t| prelu(&t[0], &t[1]),
-        |t| t[0].relu()?.sub(&t[0].neg()?.relu()?.broadcast_mul(&t[1].reshape((1, 3, 1, 1))?)?),
+        |t| {
+            t[0].relu()?.sub(
+                &t[0]
+                    .neg()?
+                    .relu()?
+                    .broadcast_mul(&t[1].reshape((1, 3, 1, 1))?)?,
+            )
+        },
     );
 }
 
 /// candle has no backward for bilinear; the resize is linear, so finite differences are exact.
 #[test]
 fn bilinear_agrees_with_candle_and_finite_differences() {
-    for (ho, wo, align) in [(16, 12, false), (16, 12, true), (5, 4, false), (9, 30, false)] {
+    for (ho, wo, align) in [
+        (16, 12, false),
+        (16, 12, true),
+        (5, 4, false),
+        (9, 30, false),
+    ] {
         let x = random(&[2, 3, 8, 6], 1);
         let y = resize_bilinear(&x, ho, wo, align).unwrap();
         let plain = x.upsample_bilinear2d(ho, wo, align).unwrap();
         assert!(largest(&(&y - plain).unwrap()) < 1e-5);
         let weights = random(y.dims(), 3);
-        let grad = (&y * weights.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+        let grad = (&y * weights.as_tensor())
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
         let d = random(x.dims(), 4);
-        let moved = resize_bilinear(&(x.as_tensor() + d.as_tensor()).unwrap(), ho, wo, align).unwrap();
+        let moved =
+            resize_bilinear(&(x.as_tensor() + d.as_tensor()).unwrap(), ho, wo, align).unwrap();
         let numeric = ((moved - y).unwrap() * weights.as_tensor())
             .unwrap()
             .sum_all()
@@ -314,7 +408,10 @@ fn bilinear_agrees_with_candle_and_finite_differences() {
             .unwrap()
             .to_scalar::<f32>()
             .unwrap();
-        assert!((numeric - analytic).abs() < 1e-3, "{numeric} and {analytic}");
+        assert!(
+            (numeric - analytic).abs() < 1e-3,
+            "{numeric} and {analytic}"
+        );
     }
 }
 
@@ -339,8 +436,16 @@ fn segmentation_loss_has_the_gradient_of_its_value() {
             .unwrap() as f64
     };
     let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
-    let analytic = (grad * d.as_tensor()).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() as f64;
-    assert!((numeric - analytic).abs() < 2e-4, "{numeric} and {analytic}");
+    let analytic = (grad * d.as_tensor())
+        .unwrap()
+        .sum_all()
+        .unwrap()
+        .to_scalar::<f32>()
+        .unwrap() as f64;
+    assert!(
+        (numeric - analytic).abs() < 2e-4,
+        "{numeric} and {analytic}"
+    );
     // Cross-entropy alone against candle's.
     let all: Vec<u32> = (0..30).map(|i| (i % 4) as u32).collect();
     let ours = super::losses::SegmentationLoss {
@@ -348,8 +453,15 @@ fn segmentation_loss_has_the_gradient_of_its_value() {
         weight: vec![1.0; 4],
         dice: 0.0,
     };
-    let ours = super::losses::segmentation(&logits, ours).unwrap().to_scalar::<f32>().unwrap();
-    let flat = logits.permute((0, 2, 3, 1)).unwrap().reshape((30, 4)).unwrap();
+    let ours = super::losses::segmentation(&logits, ours)
+        .unwrap()
+        .to_scalar::<f32>()
+        .unwrap();
+    let flat = logits
+        .permute((0, 2, 3, 1))
+        .unwrap()
+        .reshape((30, 4))
+        .unwrap();
     let theirs = candle_nn::loss::cross_entropy(&flat, &Tensor::new(all, &Device::Cpu).unwrap())
         .unwrap()
         .to_scalar::<f32>()
@@ -362,7 +474,17 @@ fn misfits_are_errors() {
     let x = random(&[1, 3, 8, 8], 1);
     assert!(conv2d(&x, &random(&[4, 2, 3, 3], 2), None, 1, Pad::all(1)).is_err());
     assert!(conv2d(&x, &random(&[4, 3, 11, 11], 2), None, 1, Pad::all(1)).is_err());
-    assert!(group_norm(&x, &random(&[3], 1), &random(&[3], 2), 2, 1e-5, Activation::None).is_err());
+    assert!(
+        group_norm(
+            &x,
+            &random(&[3], 1),
+            &random(&[3], 2),
+            2,
+            1e-5,
+            Activation::None
+        )
+        .is_err()
+    );
     assert!(reflection_pad2d(&x, 8).is_err());
     assert!(max_pool2d(&x, 9, 1).is_err());
 }

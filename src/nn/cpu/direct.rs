@@ -77,7 +77,10 @@ impl Geometry {
         let pw = self.wo + (self.kw - 1) / s;
         let halo = (self.kh - 1) / s;
         // A block of few rows copies its halo again and again; one of few pixels leaves lanes idle.
-        let least = (2 * micro::LANES).div_ceil(self.wo.max(1)).max(2 * halo).min(self.ho);
+        let least = (2 * micro::LANES)
+            .div_ceil(self.wo.max(1))
+            .max(2 * halo)
+            .min(self.ho);
         let row_bytes = s * s * pw * 4;
         let channels = (TILE_BYTES / (row_bytes * (least + halo)))
             .min(PASS_DEPTH / (self.kh * self.kw))
@@ -109,7 +112,15 @@ impl Geometry {
     }
 
     /// Fills `tile` with rows `y0 ..` of channels `c0 ..` of picture `x` (all planes of one sample).
-    pub(super) fn fill(&self, t: &Tiling, x: &[f32], c0: usize, channels: usize, y0: usize, tile: &mut Vec<f32>) {
+    pub(super) fn fill(
+        &self,
+        t: &Tiling,
+        x: &[f32],
+        c0: usize,
+        channels: usize,
+        y0: usize,
+        tile: &mut Vec<f32>,
+    ) {
         let s = self.stride;
         let len = channels * t.channel_step + 2 * micro::LANES;
         if tile.len() < len {
@@ -119,7 +130,9 @@ impl Geometry {
             let plane = &x[(c0 + c) * self.h * self.w..][..self.h * self.w];
             for phase_y in 0..s {
                 for phase_x in 0..s {
-                    let block = &mut tile[c * t.channel_step + (phase_y * s + phase_x) * t.ph * t.pw..][..t.ph * t.pw];
+                    let block = &mut tile
+                        [c * t.channel_step + (phase_y * s + phase_x) * t.ph * t.pw..]
+                        [..t.ph * t.pw];
                     for (r, row) in block.chunks_exact_mut(t.pw).enumerate() {
                         let iy = ((y0 + r) * s + phase_y) as isize - self.top;
                         if iy < 0 || iy >= self.h as isize {
@@ -131,7 +144,9 @@ impl Geometry {
                         // Columns p with 0 ≤ p·s + shift < w hold picture, the rest is padding.
                         let first = ((-shift).max(0) as usize).div_ceil(s).min(t.pw);
                         let end = if self.w as isize > shift {
-                            ((self.w as isize - shift) as usize).div_ceil(s).clamp(first, t.pw)
+                            ((self.w as isize - shift) as usize)
+                                .div_ceil(s)
+                                .clamp(first, t.pw)
                         } else {
                             first
                         };
@@ -144,7 +159,10 @@ impl Geometry {
                         if s == 1 {
                             row[first..end].copy_from_slice(&src[start as usize..][..end - first]);
                         } else {
-                            for (v, &u) in row[first..end].iter_mut().zip(src[start as usize..].iter().step_by(s)) {
+                            for (v, &u) in row[first..end]
+                                .iter_mut()
+                                .zip(src[start as usize..].iter().step_by(s))
+                            {
                                 *v = u;
                             }
                         }
@@ -161,7 +179,12 @@ impl Geometry {
         for c in 0..channels {
             for i in 0..self.kh {
                 for j in 0..self.kw {
-                    out.push((c * t.channel_step + ((i % s) * s + j % s) * t.ph * t.pw + (i / s) * t.pw + j / s) as u32);
+                    out.push(
+                        (c * t.channel_step
+                            + ((i % s) * s + j % s) * t.ph * t.pw
+                            + (i / s) * t.pw
+                            + j / s) as u32,
+                    );
                 }
             }
         }
@@ -225,7 +248,14 @@ impl Packed {
 }
 
 /// `out = conv(x, weight) + bias`; with `accumulate`, adds to what `out` holds. `weight` is [co, ci, kh, kw].
-pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>, map: OutMap, out: &mut [f32]) {
+pub fn forward(
+    g: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    map: OutMap,
+    out: &mut [f32],
+) {
     let avx2 = micro::has_avx2();
     let threads = rayon::current_num_threads();
     let (h_w, depth) = (g.h * g.w, g.depth());
@@ -290,17 +320,31 @@ pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>, ma
                             let lanes = micro::LANES.min(run_len - q);
                             let mut acc = [[0f32; micro::LANES]; 6];
                             let start = run * run_step + q;
-                            if pointwise && start + (channels - 1) * h_w + micro::LANES > base.len() {
+                            if pointwise && start + (channels - 1) * h_w + micro::LANES > base.len()
+                            {
                                 tail(weights, height, &base[start..], &offsets, lanes, &mut acc);
                             } else {
                                 // SAFETY: the tile ends with two panels of slack; in place, whole panels lie inside each plane.
-                                unsafe { panel(weights, height, base.as_ptr().add(start), &offsets, avx2, &mut acc) };
+                                unsafe {
+                                    panel(
+                                        weights,
+                                        height,
+                                        base.as_ptr().add(start),
+                                        &offsets,
+                                        avx2,
+                                        &mut acc,
+                                    )
+                                };
                             }
                             for (r, values) in acc.iter().enumerate().take(live) {
                                 let o = row + r;
                                 let plane = (n * g.co + o) * map.plane + map.base;
                                 let first = c0 == 0;
-                                let add = if first { bias.map_or(0.0, |b| b[o]) } else { 0.0 };
+                                let add = if first {
+                                    bias.map_or(0.0, |b| b[o])
+                                } else {
+                                    0.0
+                                };
                                 let put = |at: usize, v: f32| {
                                     debug_assert!(at < out_len);
                                     // SAFETY: each task writes its own rows of its own sample; `at` lies in `out`.
@@ -311,19 +355,31 @@ pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>, ma
                                 };
                                 if pointwise {
                                     let at = plane + y0 + q;
-                                    values[..lanes].iter().enumerate().for_each(|(l, &v)| put(at + l, v));
+                                    values[..lanes]
+                                        .iter()
+                                        .enumerate()
+                                        .for_each(|(l, &v)| put(at + l, v));
                                 } else if by_row {
                                     let at = plane + (y0 + run) * map.row_step + q * map.col_step;
                                     if map.col_step == 1 {
-                                        values.iter().enumerate().for_each(|(l, &v)| put(at + l, v));
+                                        values
+                                            .iter()
+                                            .enumerate()
+                                            .for_each(|(l, &v)| put(at + l, v));
                                     } else {
-                                        values.iter().enumerate().for_each(|(l, &v)| put(at + l * map.col_step, v));
+                                        values
+                                            .iter()
+                                            .enumerate()
+                                            .for_each(|(l, &v)| put(at + l * map.col_step, v));
                                     }
                                 } else {
                                     for (l, &v) in values[..lanes].iter().enumerate() {
                                         let (y, x) = ((q + l) / t.pw, (q + l) % t.pw);
                                         if x < g.wo {
-                                            put(plane + (y0 + y) * map.row_step + x * map.col_step, v);
+                                            put(
+                                                plane + (y0 + y) * map.row_step + x * map.col_step,
+                                                v,
+                                            );
                                         }
                                     }
                                 }
@@ -346,7 +402,14 @@ pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>, ma
 ///
 /// # Safety
 /// As [`micro::rows_by_16`].
-unsafe fn panel(weights: &[f32], height: usize, b: *const f32, offsets: &[u32], avx2: bool, acc: &mut [[f32; micro::LANES]; 6]) {
+unsafe fn panel(
+    weights: &[f32],
+    height: usize,
+    b: *const f32,
+    offsets: &[u32],
+    avx2: bool,
+    acc: &mut [[f32; micro::LANES]; 6],
+) {
     // SAFETY: promised by the caller; `weights` holds `height` values for each offset.
     unsafe {
         if height == 6 {
@@ -360,7 +423,14 @@ unsafe fn panel(weights: &[f32], height: usize, b: *const f32, offsets: &[u32], 
 }
 
 /// The last pixels of planes that are read in place, where a whole panel would reach past the end.
-fn tail(weights: &[f32], height: usize, b: &[f32], offsets: &[u32], lanes: usize, acc: &mut [[f32; micro::LANES]; 6]) {
+fn tail(
+    weights: &[f32],
+    height: usize,
+    b: &[f32],
+    offsets: &[u32],
+    lanes: usize,
+    acc: &mut [[f32; micro::LANES]; 6],
+) {
     for (k, &offset) in offsets.iter().enumerate() {
         for l in 0..lanes {
             let v = b[offset as usize + l];
@@ -398,8 +468,17 @@ pub fn phases(g: &Geometry) -> Vec<Phase> {
             // Output rows of this phase are iy = t·s + ry − top, from the first t that makes it non-negative.
             let first = |pad: isize, r: usize| (pad - r as isize).max(0).unsigned_abs().div_ceil(s);
             let (ty, tx) = (first(g.top, ry), first(g.left, rx));
-            let (iy, ix) = ((ty * s + ry) as isize - g.top, (tx * s + rx) as isize - g.left);
-            let count = |size: usize, at: isize| if at >= size as isize { 0 } else { (size - at as usize).div_ceil(s) };
+            let (iy, ix) = (
+                (ty * s + ry) as isize - g.top,
+                (tx * s + rx) as isize - g.left,
+            );
+            let count = |size: usize, at: isize| {
+                if at >= size as isize {
+                    0
+                } else {
+                    (size - at as usize).div_ceil(s)
+                }
+            };
             let (ho, wo) = (count(g.h, iy), count(g.w, ix));
             if ho == 0 || wo == 0 {
                 continue;
@@ -488,7 +567,8 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
                     gt.resize(g.co * padded_run, 0.0);
                     for o in 0..g.co {
                         for r in 0..rows {
-                            gt[o * padded_run + r * t.pw..][..g.wo].copy_from_slice(&grads[o * out_plane + (y0 + r) * g.wo..][..g.wo]);
+                            gt[o * padded_run + r * t.pw..][..g.wo]
+                                .copy_from_slice(&grads[o * out_plane + (y0 + r) * g.wo..][..g.wo]);
                         }
                     }
                 }
@@ -504,15 +584,23 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
                         let offsets = g.offsets(&t, channels);
                         for o in (0..g.co).step_by(4) {
                             // SAFETY: rows past the last repeat it; their sums are dropped below.
-                            let gp = std::array::from_fn(|i| unsafe { g_base.as_ptr().add((o + i).min(g.co - 1) * g_plane) });
+                            let gp = std::array::from_fn(|i| unsafe {
+                                g_base.as_ptr().add((o + i).min(g.co - 1) * g_plane)
+                            });
                             for k in (0..offsets.len()).step_by(3) {
                                 // SAFETY: as above; the tile ends with slack for the last partial step.
-                                let bp =
-                                    std::array::from_fn(|j| unsafe { tile.as_ptr().add(offsets[(k + j).min(offsets.len() - 1)] as usize) });
+                                let bp = std::array::from_fn(|j| unsafe {
+                                    tile.as_ptr()
+                                        .add(offsets[(k + j).min(offsets.len() - 1)] as usize)
+                                });
                                 // SAFETY: all rows lie inside their buffers.
-                                let dots = unsafe { micro::dots_4x3(gp, bp, segments, g_step, b_step, len, avx2) };
+                                let dots = unsafe {
+                                    micro::dots_4x3(gp, bp, segments, g_step, b_step, len, avx2)
+                                };
                                 for (i, row) in dots.iter().enumerate().take((g.co - o).min(4)) {
-                                    for (j, v) in row.iter().enumerate().take((offsets.len() - k).min(3)) {
+                                    for (j, v) in
+                                        row.iter().enumerate().take((offsets.len() - k).min(3))
+                                    {
                                         sum[(o + i) * depth + c0 * taps + k + j] += v;
                                     }
                                 }

@@ -24,7 +24,13 @@ pub fn has_avx2() -> bool {
 /// # Safety
 /// `a` holds `MR · offsets.len()` values and `b + offsets[k] + 15` is readable for every `k`.
 #[inline]
-pub unsafe fn rows_by_16<const MR: usize>(a: *const f32, b: *const f32, offsets: &[u32], avx2: bool, acc: &mut [[f32; LANES]; MR]) {
+pub unsafe fn rows_by_16<const MR: usize>(
+    a: *const f32,
+    b: *const f32,
+    offsets: &[u32],
+    avx2: bool,
+    acc: &mut [[f32; LANES]; MR],
+) {
     #[cfg(target_arch = "x86_64")]
     if avx2 {
         // SAFETY: the caller checked the CPU and the bounds.
@@ -44,7 +50,12 @@ pub unsafe fn rows_by_16<const MR: usize>(a: *const f32, b: *const f32, offsets:
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rows_by_16_avx2<const MR: usize>(a: *const f32, b: *const f32, offsets: &[u32], acc: &mut [[f32; LANES]; MR]) {
+unsafe fn rows_by_16_avx2<const MR: usize>(
+    a: *const f32,
+    b: *const f32,
+    offsets: &[u32],
+    acc: &mut [[f32; LANES]; MR],
+) {
     use std::arch::x86_64::*;
     // SAFETY: bounds are promised by the caller of `rows_by_16`.
     unsafe {
@@ -150,7 +161,14 @@ unsafe fn dots_4x3_avx2(
 /// # Safety
 /// `b + offsets[k] + 8·P − 1` is readable for every `k`, and `out` holds `8·P` values.
 #[inline]
-pub unsafe fn filter<const P: usize>(weights: &[f32], b: *const f32, offsets: &[u32], bias: f32, avx2: bool, out: *mut f32) {
+pub unsafe fn filter<const P: usize>(
+    weights: &[f32],
+    b: *const f32,
+    offsets: &[u32],
+    bias: f32,
+    avx2: bool,
+    out: *mut f32,
+) {
     #[cfg(target_arch = "x86_64")]
     if avx2 {
         // SAFETY: the caller checked the CPU and the bounds.
@@ -170,7 +188,13 @@ pub unsafe fn filter<const P: usize>(weights: &[f32], b: *const f32, offsets: &[
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn filter_avx2<const P: usize>(weights: &[f32], b: *const f32, offsets: &[u32], bias: f32, out: *mut f32) {
+unsafe fn filter_avx2<const P: usize>(
+    weights: &[f32],
+    b: *const f32,
+    offsets: &[u32],
+    bias: f32,
+    out: *mut f32,
+) {
     use std::arch::x86_64::*;
     // SAFETY: bounds are promised by the caller of `filter`.
     unsafe {
@@ -193,7 +217,12 @@ unsafe fn filter_avx2<const P: usize>(weights: &[f32], b: *const f32, offsets: &
 /// # Safety
 /// All addressed elements are readable; `len` is a multiple of 8.
 #[inline]
-pub unsafe fn dots_1xk<const K: usize>(g: *const f32, b: [*const f32; K], len: usize, avx2: bool) -> [f32; K] {
+pub unsafe fn dots_1xk<const K: usize>(
+    g: *const f32,
+    b: [*const f32; K],
+    len: usize,
+    avx2: bool,
+) -> [f32; K] {
     #[cfg(target_arch = "x86_64")]
     if avx2 {
         // SAFETY: the caller checked the CPU and the bounds.

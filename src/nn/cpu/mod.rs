@@ -39,9 +39,13 @@ pub fn for_each_chunk(out: &mut [f32], chunk: usize, body: impl Fn(usize, &mut [
         return;
     }
     if out.len() < 1 << 14 {
-        out.chunks_mut(chunk).enumerate().for_each(|(i, c)| body(i, c));
+        out.chunks_mut(chunk)
+            .enumerate()
+            .for_each(|(i, c)| body(i, c));
     } else {
-        out.par_chunks_mut(chunk).enumerate().for_each(|(i, c)| body(i, c));
+        out.par_chunks_mut(chunk)
+            .enumerate()
+            .for_each(|(i, c)| body(i, c));
     }
 }
 

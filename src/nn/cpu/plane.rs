@@ -8,7 +8,11 @@ pub enum Plane {
     /// Each value twice in both directions.
     Nearest2x,
     /// Bilinear interpolation to `height` × `width`.
-    Bilinear { height: usize, width: usize, align_corners: bool },
+    Bilinear {
+        height: usize,
+        width: usize,
+        align_corners: bool,
+    },
     /// Maximum of windows.
     MaxPool { kernel: usize, stride: usize },
     /// Mean of windows.
@@ -43,7 +47,9 @@ impl Plane {
         match *self {
             Plane::Nearest2x => (2 * h, 2 * w),
             Plane::Bilinear { height, width, .. } => (height, width),
-            Plane::MaxPool { kernel, stride } | Plane::AvgPool { kernel, stride } => ((h - kernel) / stride + 1, (w - kernel) / stride + 1),
+            Plane::MaxPool { kernel, stride } | Plane::AvgPool { kernel, stride } => {
+                ((h - kernel) / stride + 1, (w - kernel) / stride + 1)
+            }
             Plane::Reflect { px } => (h + 2 * px, w + 2 * px),
         }
     }
@@ -58,7 +64,9 @@ impl Plane {
                 match *self {
                     Plane::Nearest2x => {
                         let src = &x[y / 2 * w..][..w];
-                        row.chunks_exact_mut(2).zip(src).for_each(|(pair, &v)| pair.fill(v));
+                        row.chunks_exact_mut(2)
+                            .zip(src)
+                            .for_each(|(pair, &v)| pair.fill(v));
                     }
                     Plane::Bilinear { align_corners, .. } => {
                         let (y0, y1, fy) = bilinear_tap(y, h, ho, align_corners);
@@ -71,13 +79,18 @@ impl Plane {
                     }
                     Plane::MaxPool { kernel, stride } => {
                         for (ox, v) in row.iter_mut().enumerate() {
-                            *v = window(w, y, ox, kernel, stride).map(|at| x[at]).fold(f32::NEG_INFINITY, f32::max);
+                            *v = window(w, y, ox, kernel, stride)
+                                .map(|at| x[at])
+                                .fold(f32::NEG_INFINITY, f32::max);
                         }
                     }
                     Plane::AvgPool { kernel, stride } => {
                         let scale = 1.0 / (kernel * kernel) as f32;
                         for (ox, v) in row.iter_mut().enumerate() {
-                            *v = window(w, y, ox, kernel, stride).map(|at| x[at]).sum::<f32>() * scale;
+                            *v = window(w, y, ox, kernel, stride)
+                                .map(|at| x[at])
+                                .sum::<f32>()
+                                * scale;
                         }
                     }
                     Plane::Reflect { px } => {
@@ -101,7 +114,8 @@ impl Plane {
             if *self == Plane::Nearest2x {
                 for (row, pair) in out.chunks_exact_mut(w).zip(grad.chunks_exact(2 * wo)) {
                     let (a, b) = pair.split_at(wo);
-                    for ((v, a), b) in row.iter_mut().zip(a.chunks_exact(2)).zip(b.chunks_exact(2)) {
+                    for ((v, a), b) in row.iter_mut().zip(a.chunks_exact(2)).zip(b.chunks_exact(2))
+                    {
                         *v = (a[0] + a[1]) + (b[0] + b[1]);
                     }
                 }
@@ -125,7 +139,10 @@ impl Plane {
                         for (ox, &g) in row.iter().enumerate() {
                             let mut at = window(w, y, ox, kernel, stride);
                             if let Some(first) = at.next() {
-                                out[at.fold(first, |best, at| if x[at] > x[best] { at } else { best })] += g;
+                                out[at.fold(
+                                    first,
+                                    |best, at| if x[at] > x[best] { at } else { best },
+                                )] += g;
                             }
                         }
                     }
@@ -137,7 +154,10 @@ impl Plane {
                     }
                     Plane::Reflect { px } => {
                         let target = &mut out[mirrored(y, px, h) * w..][..w];
-                        target.iter_mut().zip(&row[px..px + w]).for_each(|(v, g)| *v += g);
+                        target
+                            .iter_mut()
+                            .zip(&row[px..px + w])
+                            .for_each(|(v, g)| *v += g);
                         for at in (0..px).chain(px + w..w + 2 * px) {
                             target[mirrored(at, px, w)] += row[at];
                         }
@@ -149,13 +169,21 @@ impl Plane {
 
     fn columns(&self, w: usize, wo: usize) -> Vec<(usize, usize, f32)> {
         match *self {
-            Plane::Bilinear { align_corners, .. } => (0..wo).map(|x| bilinear_tap(x, w, wo, align_corners)).collect(),
+            Plane::Bilinear { align_corners, .. } => (0..wo)
+                .map(|x| bilinear_tap(x, w, wo, align_corners))
+                .collect(),
             _ => Vec::new(),
         }
     }
 }
 
 /// Indices of the values under the window of output (y, x).
-fn window(w: usize, y: usize, x: usize, kernel: usize, stride: usize) -> impl Iterator<Item = usize> {
+fn window(
+    w: usize,
+    y: usize,
+    x: usize,
+    kernel: usize,
+    stride: usize,
+) -> impl Iterator<Item = usize> {
     (0..kernel * kernel).map(move |i| (y * stride + i / kernel) * w + x * stride + i % kernel)
 }
