@@ -17,9 +17,19 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Train the networks that ship
+    #[command(subcommand)]
+    Train(TrainCommand),
+
     /// See, convert and check weight files
     #[command(subcommand)]
     Weights(WeightsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TrainCommand {
+    /// The face parser, from a folder of aligned photos and masks
+    Parser(crate::face::train_parser::TrainParser),
 }
 
 #[derive(Debug, Subcommand)]

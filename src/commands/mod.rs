@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
-use crate::cli::Command;
+use crate::cli::{Command, TrainCommand};
 
 /// Runs one command.
 ///
@@ -20,7 +20,17 @@ use crate::cli::Command;
 /// What went wrong, in words; with several files, how many failed (each was told on the way).
 pub fn run(command: Command) -> Result<()> {
     match command {
+        Command::Train(command) => train(command),
         Command::Weights(command) => weights::run(command),
+    }
+}
+
+/// Trains a network; progress on stderr.
+fn train(command: TrainCommand) -> Result<()> {
+    match command {
+        TrainCommand::Parser(config) => {
+            crate::face::train_parser::train(&config, &crate::job::Out::to_stderr("parser"))
+        }
     }
 }
 
