@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
+mod cli;
 mod layers;
 #[cfg(feature = "gui")]
 mod shaders;
