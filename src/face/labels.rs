@@ -25,7 +25,13 @@ pub struct Class {
     pub official: [u8; 3],
 }
 
-const fn class(id: u8, name: &'static str, title: &'static str, screen: [u8; 3], official: [u8; 3]) -> Class {
+const fn class(
+    id: u8,
+    name: &'static str,
+    title: &'static str,
+    screen: [u8; 3],
+    official: [u8; 3],
+) -> Class {
     Class {
         id,
         name,
@@ -44,7 +50,13 @@ pub const CLASSES: [Class; CLASS_COUNT] = [
     class(4, "l_eye", "Left eye", [46, 104, 255], [51, 51, 255]),
     class(5, "r_eye", "Right eye", [202, 60, 230], [204, 0, 204]),
     class(6, "l_brow", "Left eyebrow", [0, 196, 220], [0, 255, 255]),
-    class(7, "r_brow", "Right eyebrow", [255, 120, 190], [51, 255, 255]),
+    class(
+        7,
+        "r_brow",
+        "Right eyebrow",
+        [255, 120, 190],
+        [51, 255, 255],
+    ),
     class(8, "l_ear", "Left ear", [130, 84, 40], [102, 51, 0]),
     class(9, "r_ear", "Right ear", [196, 36, 48], [255, 0, 0]),
     class(10, "mouth", "Mouth", [174, 255, 110], [102, 204, 0]),
@@ -82,10 +94,16 @@ pub mod id {
 }
 
 /// The classes that come as a left and a right one: `(l_, r_)`.
-pub const SIDED: [(u8, u8); 3] = [(id::L_EYE, id::R_EYE), (id::L_BROW, id::R_BROW), (id::L_EAR, id::R_EAR)];
+pub const SIDED: [(u8, u8); 3] = [
+    (id::L_EYE, id::R_EYE),
+    (id::L_BROW, id::R_BROW),
+    (id::L_EAR, id::R_EAR),
+];
 
 /// `BISENET_TO_CLASS[b]` is the class of id `b` in BiSeNet's order (zllrunning's parser).
-pub const BISENET_TO_CLASS: [u8; CLASS_COUNT] = [0, 1, 6, 7, 4, 5, 3, 8, 9, 15, 2, 10, 11, 12, 17, 16, 18, 13, 14];
+pub const BISENET_TO_CLASS: [u8; CLASS_COUNT] = [
+    0, 1, 6, 7, 4, 5, 3, 8, 9, 15, 2, 10, 11, 12, 17, 16, 18, 13, 14,
+];
 
 /// The class with this id.
 pub fn by_id(id: u8) -> Option<&'static Class> {
@@ -117,7 +135,10 @@ pub fn by_official_colour(colour: [u8; 3]) -> Option<u8> {
     if colour == R_BROW_PINK {
         return Some(id::R_BROW);
     }
-    CLASSES.iter().find(|class| class.official == colour).map(|class| class.id)
+    CLASSES
+        .iter()
+        .find(|class| class.official == colour)
+        .map(|class| class.id)
 }
 
 #[cfg(test)]
@@ -162,7 +183,9 @@ mod tests {
         // The official brows are 51 apart; ours must all be clearly further.
         for (i, a) in CLASSES.iter().enumerate() {
             for b in &CLASSES[..i] {
-                let square: i32 = (0..3).map(|c| (i32::from(a.screen[c]) - i32::from(b.screen[c])).pow(2)).sum();
+                let square: i32 = (0..3)
+                    .map(|c| (i32::from(a.screen[c]) - i32::from(b.screen[c])).pow(2))
+                    .sum();
                 assert!(square >= 60 * 60, "{} and {}", a.name, b.name);
             }
         }

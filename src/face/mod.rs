@@ -1,10 +1,12 @@
 //! Face editing: find, align, parse, paint, generate, blend, export.
 pub mod align;
+pub mod baselines;
 pub mod blend;
 pub mod dataset;
 pub mod edit;
 pub mod generator;
 pub mod labels;
 pub mod mask;
+pub mod metrics;
 pub mod parser;
 pub mod train_parser;

@@ -11,8 +11,11 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
         // Inside a scan, FF 00 is a plain FF and FF D0…D7 restarts; any other marker ends it.
         let in_scan = scans > 0;
         let Some(found) = bytes.get(at..).and_then(|rest| {
-            rest.windows(2)
-                .position(|w| w[0] == 0xFF && !matches!(w[1], 0x00 | 0xFF) && !(in_scan && (0xD0..=0xD7).contains(&w[1])))
+            rest.windows(2).position(|w| {
+                w[0] == 0xFF
+                    && !matches!(w[1], 0x00 | 0xFF)
+                    && !(in_scan && (0xD0..=0xD7).contains(&w[1]))
+            })
         }) else {
             return false;
         };

@@ -97,9 +97,14 @@ pub fn decode(bytes: &[u8]) -> Result<Photo> {
     let format = reader.format().ok_or_else(|| unknown_format(bytes))?;
     let mut decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
-    ensure!(width > 0 && height > 0, "The picture is {width} × {height} pixels: it is empty");
     ensure!(
-        width <= MAX_SIDE_PX && height <= MAX_SIDE_PX && u64::from(width) * u64::from(height) <= MAX_AREA_PX,
+        width > 0 && height > 0,
+        "The picture is {width} × {height} pixels: it is empty"
+    );
+    ensure!(
+        width <= MAX_SIDE_PX
+            && height <= MAX_SIDE_PX
+            && u64::from(width) * u64::from(height) <= MAX_AREA_PX,
         "The picture is {width} × {height} pixels. Make it at most {MAX_SIDE_PX} pixels a side \
          and {} megapixels",
         MAX_AREA_PX / 1_000_000
@@ -114,7 +119,9 @@ pub fn decode(bytes: &[u8]) -> Result<Photo> {
     decoder.set_limits(limits).map_err(explain)?;
 
     // A photo whose extras are unreadable is still a photo.
-    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let orientation = decoder
+        .orientation()
+        .unwrap_or(image::metadata::Orientation::NoTransforms);
     let icc_profile = decoder
         .icc_profile()
         .ok()
@@ -126,7 +133,12 @@ pub fn decode(bytes: &[u8]) -> Result<Photo> {
     let (rgb, alpha) = split(picture)?;
     let deep = matches!(
         color_type,
-        ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 | ColorType::Rgb32F | ColorType::Rgba32F
+        ColorType::L16
+            | ColorType::La16
+            | ColorType::Rgb16
+            | ColorType::Rgba16
+            | ColorType::Rgb32F
+            | ColorType::Rgba32F
     );
     Ok(Photo {
         rgb,
@@ -155,7 +167,10 @@ fn split(picture: DynamicImage) -> Result<(Rgb, Option<Grid<u8>>)> {
     let alpha: Vec<u8> = rgba.chunks_exact(4).map(|pixel| pixel[3]).collect();
     let is_opaque = alpha.iter().all(|&a| a == 255);
     let alpha = Grid::from_vec(width, height, alpha)?;
-    Ok((Rgb::from_vec(width, height, rgb)?, (!is_opaque).then_some(alpha)))
+    Ok((
+        Rgb::from_vec(width, height, rgb)?,
+        (!is_opaque).then_some(alpha),
+    ))
 }
 
 /// The decoder's error in the user's words.
@@ -173,7 +188,10 @@ fn explain(err: ImageError) -> anyhow::Error {
         }
         err => {
             let text = err.to_string();
-            if ["end of file", "EOF", "exhausted"].iter().any(|w| text.contains(w)) {
+            if ["end of file", "EOF", "exhausted"]
+                .iter()
+                .any(|w| text.contains(w))
+            {
                 anyhow!("The file is cut short")
             } else {
                 anyhow!("The file is damaged ({text})")
@@ -195,7 +213,9 @@ fn unknown_format(bytes: &[u8]) -> anyhow::Error {
     };
     match known {
         Some(name) => anyhow!("{name} files cannot be opened. Save it as PNG or JPEG first"),
-        None => anyhow!("This is not a picture. PNG, JPEG, BMP, TIFF, GIF and WebP files can be opened"),
+        None => {
+            anyhow!("This is not a picture. PNG, JPEG, BMP, TIFF, GIF and WebP files can be opened")
+        }
     }
 }
 

@@ -22,7 +22,10 @@ const JPEG_QUALITY: u8 = 95;
 /// # Errors
 /// Another extension, or [`save_atomically`]'s.
 pub fn save(path: &Path, photo: &Photo) -> Result<()> {
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let extension = path
+        .extension()
+        .map(|e| e.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
     let bytes = match extension.as_str() {
         "png" => encode_png(photo)?,
         "jpg" | "jpeg" => encode_jpeg(photo, JPEG_QUALITY)?,
@@ -57,15 +60,22 @@ fn encode_png(photo: &Photo) -> Result<Vec<u8>> {
 
 fn encode_png_pixels(rgb: &Rgb, alpha: Option<&[u8]>, icc: Option<&[u8]>) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(rgb.data.len() / 2);
-    let mut encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
+    let mut encoder =
+        PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
     if let Some(icc) = icc {
-        encoder.set_icc_profile(icc.to_vec()).context("Failed to add the colour profile")?;
+        encoder
+            .set_icc_profile(icc.to_vec())
+            .context("Failed to add the colour profile")?;
     }
     let (width, height) = (u32::try_from(rgb.width)?, u32::try_from(rgb.height)?);
     let written = match alpha {
         None => encoder.write_image(&rgb.data, width, height, ExtendedColorType::Rgb8),
         Some(alpha) => {
-            let rgba: Vec<u8> = rgb.pixels().zip(alpha).flat_map(|([r, g, b], &a)| [r, g, b, a]).collect();
+            let rgba: Vec<u8> = rgb
+                .pixels()
+                .zip(alpha)
+                .flat_map(|([r, g, b], &a)| [r, g, b, a])
+                .collect();
             encoder.write_image(&rgba, width, height, ExtendedColorType::Rgba8)
         }
     };
@@ -81,7 +91,9 @@ fn encode_jpeg_pixels(rgb: &Rgb, icc: Option<&[u8]>, quality: u8) -> Result<Vec<
     let mut bytes = Vec::with_capacity(rgb.data.len() / 4);
     let mut encoder = JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100));
     if let Some(icc) = icc {
-        encoder.set_icc_profile(icc.to_vec()).context("Failed to add the colour profile")?;
+        encoder
+            .set_icc_profile(icc.to_vec())
+            .context("Failed to add the colour profile")?;
     }
     encoder
         .write_image(
@@ -99,7 +111,8 @@ fn encode_jpeg_pixels(rgb: &Rgb, icc: Option<&[u8]>, quality: u8) -> Result<Vec<
 /// # Errors
 /// No such folder, no right to write there, a full disk; the message says what to do.
 pub fn save_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, bytes).map_err(|err| anyhow!("Failed to save. {}: {}", advice(&err), path.display()))
+    write_atomically(path, bytes)
+        .map_err(|err| anyhow!("Failed to save. {}: {}", advice(&err), path.display()))
 }
 
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -155,8 +168,12 @@ fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
 fn advice(err: &io::Error) -> String {
     use io::ErrorKind as Kind;
     let text = match err.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => "The disk is full. Free some space or save to another disk",
-        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => "You may not write here. Choose another folder or name",
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+            "The disk is full. Free some space or save to another disk"
+        }
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+            "You may not write here. Choose another folder or name"
+        }
         Kind::NotFound => "The folder does not exist. Create it or choose another",
         Kind::NotADirectory => "Part of the path is a file, not a folder. Choose another folder",
         Kind::IsADirectory => "A folder has this name. Choose another name",

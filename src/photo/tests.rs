@@ -126,7 +126,10 @@ fn deep_and_grey_pictures_become_8_bit_rgb() {
             .unwrap();
         decode(&bytes).unwrap()
     };
-    let deep: Vec<u8> = [65535u16, 0, 32896, 257, 514, 771].iter().flat_map(|v| v.to_ne_bytes()).collect();
+    let deep: Vec<u8> = [65535u16, 0, 32896, 257, 514, 771]
+        .iter()
+        .flat_map(|v| v.to_ne_bytes())
+        .collect();
     let photo = encode(&deep, ExtendedColorType::Rgb16);
     assert_eq!(photo.rgb.data, [255, 0, 128, 1, 2, 3]);
     assert_eq!(photo.notes, [NOTE_DEPTH]);
@@ -142,7 +145,10 @@ fn transparency_is_kept_beside_and_written_back() {
     let path = folder.path().join("clear.png");
     picture.save(&path).unwrap();
     let photo = open(&path).unwrap();
-    assert_eq!(photo.alpha.as_ref().unwrap().data, [100, 100, 100, 101, 101, 101]);
+    assert_eq!(
+        photo.alpha.as_ref().unwrap().data,
+        [100, 100, 100, 101, 101, 101]
+    );
     assert_eq!(photo.rgb.get(2, 1), Some([20, 9, 8]));
     let copy = folder.path().join("copy.PNG");
     save(&copy, &photo).unwrap();
@@ -202,11 +208,16 @@ fn of_an_animation_the_first_frame_opens() {
 
 #[test]
 fn what_is_not_a_picture_is_refused() {
-    let text = message(decode(b"Dear diary, today I opened a text file as a photo."));
+    let text = message(decode(
+        b"Dear diary, today I opened a text file as a photo.",
+    ));
     assert!(text.contains("not a picture"), "{text}");
     assert!(message(decode(&[])).contains("empty"));
     let text = message(decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"));
-    assert!(text.contains("HEIC") && text.contains("PNG or JPEG"), "{text}");
+    assert!(
+        text.contains("HEIC") && text.contains("PNG or JPEG"),
+        "{text}"
+    );
     let folder = tempfile::tempdir().unwrap();
     let text = message(open(folder.path()));
     assert!(text.contains("folder"), "{text}");
@@ -220,7 +231,10 @@ fn what_is_not_a_picture_is_refused() {
 fn sizes_are_checked_before_allocation() {
     // 30,000 × 30,000 × 3 bytes would be 2.7 GB.
     let text = message(decode(&png_claiming(30_000, 30_000)));
-    assert!(text.contains("30000 × 30000") && text.contains("16384"), "{text}");
+    assert!(
+        text.contains("30000 × 30000") && text.contains("16384"),
+        "{text}"
+    );
     // Within the side limit, over the area limit.
     let text = message(decode(&png_claiming(16_384, 16_384)));
     assert!(text.contains("200 megapixels"), "{text}");
@@ -246,7 +260,9 @@ fn pictures_without_pixels_are_refused() {
 #[test]
 fn truncated_files_are_refused() {
     // Enough noise that half the file is half the picture.
-    let noise: Vec<u8> = (0..64u32 * 64 * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise: Vec<u8> = (0..64u32 * 64 * 3)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     let picture = image::RgbImage::from_raw(64, 64, noise).unwrap();
     for format in [
         ImageFormat::Png,
@@ -317,15 +333,27 @@ fn saving_says_what_to_do_and_keeps_what_was_there() {
 #[test]
 fn a_full_disk_and_a_forbidden_folder_are_explained() {
     // /dev/full takes no byte; nothing can be created in /sys, not even by root.
-    let text = format!("{:#}", save_png(Path::new("/dev/full"), &sample()).unwrap_err());
+    let text = format!(
+        "{:#}",
+        save_png(Path::new("/dev/full"), &sample()).unwrap_err()
+    );
     assert!(text.contains("disk is full"), "{text}");
-    let text = format!("{:#}", save_png(Path::new("/sys/out.png"), &sample()).unwrap_err());
+    let text = format!(
+        "{:#}",
+        save_png(Path::new("/sys/out.png"), &sample()).unwrap_err()
+    );
     assert!(text.contains("may not write here"), "{text}");
 }
 
 #[test]
 fn sizes_that_differ_are_named() {
-    let text = format!("{}", ensure_same_size("mask", (512, 512), (640, 480)).unwrap_err());
-    assert!(text.contains("512 × 512") && text.contains("640 × 480"), "{text}");
+    let text = format!(
+        "{}",
+        ensure_same_size("mask", (512, 512), (640, 480)).unwrap_err()
+    );
+    assert!(
+        text.contains("512 × 512") && text.contains("640 × 480"),
+        "{text}"
+    );
     assert!(ensure_same_size("mask", (3, 4), (3, 4)).is_ok());
 }

@@ -12,7 +12,12 @@ pub struct Rect {
 impl Rect {
     /// A rectangle from its top left corner and size.
     pub fn new(x: usize, y: usize, width: usize, height: usize) -> Self {
-        Self { x, y, width, height }
+        Self {
+            x,
+            y,
+            width,
+            height,
+        }
     }
 
     /// All of a `width` × `height` raster.
@@ -54,8 +59,17 @@ impl Rect {
     pub fn intersect(&self, other: Rect) -> Rect {
         let x0 = self.x.max(other.x);
         let y0 = self.y.max(other.y);
-        let both = Self::from_edges(x0, y0, self.right().min(other.right()), self.bottom().min(other.bottom()));
-        if both.is_empty() { Self::default() } else { both }
+        let both = Self::from_edges(
+            x0,
+            y0,
+            self.right().min(other.right()),
+            self.bottom().min(other.bottom()),
+        );
+        if both.is_empty() {
+            Self::default()
+        } else {
+            both
+        }
     }
 
     /// The smallest rectangle that covers both; an empty one adds nothing.
@@ -117,12 +131,20 @@ impl Similarity {
 
     /// Scales about the origin, then shifts; no rotation.
     pub fn scale_shift(scale: f64, tx: f64, ty: f64) -> Self {
-        Self { a: scale, b: 0.0, tx, ty }
+        Self {
+            a: scale,
+            b: 0.0,
+            tx,
+            ty,
+        }
     }
 
     /// Where a point goes.
     pub fn apply(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        [self.a * x - self.b * y + self.tx, self.b * x + self.a * y + self.ty]
+        [
+            self.a * x - self.b * y + self.tx,
+            self.b * x + self.a * y + self.ty,
+        ]
     }
 
     /// Lengths grow by this factor.
@@ -197,7 +219,10 @@ mod tests {
         assert!((x - 0.3).abs() < 1e-12 && (y + 4.0).abs() < 1e-12);
         let other = Similarity::scale_shift(3.0, 1.0, -1.0);
         let point = [0.25, 8.0];
-        assert_eq!(turn.then(&other).apply(point), other.apply(turn.apply(point)));
+        assert_eq!(
+            turn.then(&other).apply(point),
+            other.apply(turn.apply(point))
+        );
         assert_eq!(turn.bounds_of([0.0, 0.0, 1.0, 1.0]), [3.0, 7.0, 5.0, 9.0]);
     }
 }

@@ -51,7 +51,10 @@ impl<T: Clone> Grid<T> {
 
     /// Mirrored left to right.
     pub fn flipped(&self) -> Self {
-        let data = self.rows().flat_map(|row| row.iter().rev().cloned()).collect();
+        let data = self
+            .rows()
+            .flat_map(|row| row.iter().rev().cloned())
+            .collect();
         Self { data, ..*self }
     }
 }
@@ -67,12 +70,20 @@ impl<T> Grid<T> {
             "{} values do not fill a grid of {width} × {height}",
             data.len()
         );
-        Ok(Self { width, height, data })
+        Ok(Self {
+            width,
+            height,
+            data,
+        })
     }
 
     /// The value at column `x`, row `y`, or none outside.
     pub fn get(&self, x: usize, y: usize) -> Option<&T> {
-        if x < self.width { self.data.get(y * self.width + x) } else { None }
+        if x < self.width {
+            self.data.get(y * self.width + x)
+        } else {
+            None
+        }
     }
 
     /// Sets one value; outside it does nothing.
@@ -86,12 +97,16 @@ impl<T> Grid<T> {
 
     /// Row `y`; empty when `y` is past the last one.
     pub fn row(&self, y: usize) -> &[T] {
-        self.data.get(y * self.width..(y + 1) * self.width).unwrap_or(&[])
+        self.data
+            .get(y * self.width..(y + 1) * self.width)
+            .unwrap_or(&[])
     }
 
     /// Row `y` to write to; empty when `y` is past the last one.
     pub fn row_mut(&mut self, y: usize) -> &mut [T] {
-        self.data.get_mut(y * self.width..(y + 1) * self.width).unwrap_or(&mut [])
+        self.data
+            .get_mut(y * self.width..(y + 1) * self.width)
+            .unwrap_or(&mut [])
     }
 
     /// All rows from the top.
@@ -142,7 +157,11 @@ impl Rgb {
             "{} bytes do not fill a picture of {width} × {height}",
             data.len()
         );
-        Ok(Self { width, height, data })
+        Ok(Self {
+            width,
+            height,
+            data,
+        })
     }
 
     /// The colour at column `x`, row `y`, or none outside.
@@ -173,7 +192,9 @@ impl Rgb {
     /// Row `y` as bytes to write to; empty when `y` is past the last one.
     pub fn row_mut(&mut self, y: usize) -> &mut [u8] {
         let stride = self.width * 3;
-        self.data.get_mut(y * stride..(y + 1) * stride).unwrap_or(&mut [])
+        self.data
+            .get_mut(y * stride..(y + 1) * stride)
+            .unwrap_or(&mut [])
     }
 
     /// The pixels in row-major order.
@@ -204,7 +225,8 @@ impl Rgb {
     pub fn paste(&mut self, patch: &Rgb, x: usize, y: usize) {
         let columns = patch.width.min(self.width.saturating_sub(x));
         for row in 0..patch.height.min(self.height.saturating_sub(y)) {
-            self.row_mut(y + row)[x * 3..(x + columns) * 3].copy_from_slice(&patch.row(row)[..columns * 3]);
+            self.row_mut(y + row)[x * 3..(x + columns) * 3]
+                .copy_from_slice(&patch.row(row)[..columns * 3]);
         }
     }
 

@@ -12,11 +12,14 @@ use super::{Grid, Rgb};
 pub fn rgb_to_tensor(picture: &Rgb, device: &Device) -> Result<Tensor> {
     let area = picture.width * picture.height;
     let mut planes = vec![0f32; area * 3];
-    planes.par_chunks_mut(area.max(1)).enumerate().for_each(|(channel, plane)| {
-        for (value, pixel) in plane.iter_mut().zip(picture.data.chunks_exact(3)) {
-            *value = f32::from(pixel[channel]) / 127.5 - 1.0;
-        }
-    });
+    planes
+        .par_chunks_mut(area.max(1))
+        .enumerate()
+        .for_each(|(channel, plane)| {
+            for (value, pixel) in plane.iter_mut().zip(picture.data.chunks_exact(3)) {
+                *value = f32::from(pixel[channel]) / 127.5 - 1.0;
+            }
+        });
     Tensor::from_vec(planes, (3, picture.height, picture.width), device)
 }
 
@@ -33,7 +36,11 @@ pub fn tensor_to_rgb(xs: &Tensor) -> Result<Rgb> {
     if channels != 3 {
         candle_core::bail!("A picture has 3 channels, not {channels}");
     }
-    let planes = xs.to_dtype(DType::F32)?.flatten_all()?.contiguous()?.to_vec1::<f32>()?;
+    let planes = xs
+        .to_dtype(DType::F32)?
+        .flatten_all()?
+        .contiguous()?
+        .to_vec1::<f32>()?;
     let (red, rest) = planes.split_at(width * height);
     let (green, blue) = rest.split_at(width * height);
     let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
@@ -44,7 +51,11 @@ pub fn tensor_to_rgb(xs: &Tensor) -> Result<Rgb> {
         .for_each(|(pixel, ((&r, &g), &b))| {
             pixel.copy_from_slice(&[byte(r), byte(g), byte(b)]);
         });
-    Ok(Rgb { width, height, data })
+    Ok(Rgb {
+        width,
+        height,
+        data,
+    })
 }
 
 /// A grid of numbers as `[H, W]`, `f32`.
@@ -76,7 +87,10 @@ mod tests {
         let first = xs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!((first[0], first[255], first[256]), (-1.0, 1.0, 1.0));
         assert_eq!(tensor_to_rgb(&xs).unwrap(), picture);
-        assert_eq!(tensor_to_rgb(&xs.unsqueeze(0).unwrap()).unwrap().data, picture.data);
+        assert_eq!(
+            tensor_to_rgb(&xs.unsqueeze(0).unwrap()).unwrap().data,
+            picture.data
+        );
     }
 
     #[test]

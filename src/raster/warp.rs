@@ -19,48 +19,67 @@ pub fn warp_rgb(src: &Rgb, src_from_dst: &Similarity, width: usize, height: usiz
     }
     let plan = Plan::new(src_from_dst);
     let source = Source::<u8, 3>::new(&src.data, src.width, src.height);
-    out.data.par_chunks_mut(width.max(1) * 3).enumerate().for_each(|(y, row)| {
-        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let value = plan.sample(&source, x, y);
-            for (byte, v) in pixel.iter_mut().zip(value) {
-                *byte = (v + 0.5).clamp(0.0, 255.0) as u8;
+    out.data
+        .par_chunks_mut(width.max(1) * 3)
+        .enumerate()
+        .for_each(|(y, row)| {
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                let value = plan.sample(&source, x, y);
+                for (byte, v) in pixel.iter_mut().zip(value) {
+                    *byte = (v + 0.5).clamp(0.0, 255.0) as u8;
+                }
             }
-        }
-    });
+        });
     out
 }
 
 /// A grid of numbers seen through `src_from_dst`, by the same filters as [`warp_rgb`].
-pub fn warp_grid(src: &Grid<f32>, src_from_dst: &Similarity, width: usize, height: usize) -> Grid<f32> {
+pub fn warp_grid(
+    src: &Grid<f32>,
+    src_from_dst: &Similarity,
+    width: usize,
+    height: usize,
+) -> Grid<f32> {
     let mut out = Grid::new(width, height, 0.0);
     if src.width == 0 || src.height == 0 {
         return out;
     }
     let plan = Plan::new(src_from_dst);
     let source = Source::<f32, 1>::new(&src.data, src.width, src.height);
-    out.data.par_chunks_mut(width.max(1)).enumerate().for_each(|(y, row)| {
-        for (x, value) in row.iter_mut().enumerate() {
-            [*value] = plan.sample(&source, x, y);
-        }
-    });
+    out.data
+        .par_chunks_mut(width.max(1))
+        .enumerate()
+        .for_each(|(y, row)| {
+            for (x, value) in row.iter_mut().enumerate() {
+                [*value] = plan.sample(&source, x, y);
+            }
+        });
     out
 }
 
 /// A label map seen through `src_from_dst`: the label under each pixel's centre.
-pub fn warp_labels(src: &Grid<u8>, src_from_dst: &Similarity, width: usize, height: usize) -> Grid<u8> {
+pub fn warp_labels(
+    src: &Grid<u8>,
+    src_from_dst: &Similarity,
+    width: usize,
+    height: usize,
+) -> Grid<u8> {
     let mut out = Grid::new(width, height, 0);
     if src.width == 0 || src.height == 0 {
         return out;
     }
     let (last_x, last_y) = (src.width - 1, src.height - 1);
-    out.data.par_chunks_mut(width.max(1)).enumerate().for_each(|(y, row)| {
-        for (x, label) in row.iter_mut().enumerate() {
-            let [u, v] = src_from_dst.apply([x as f64 + 0.5, y as f64 + 0.5]);
-            // Conversion to an unsigned number saturates, so points left of 0 give column 0.
-            let (column, line) = ((u as usize).min(last_x), (v as usize).min(last_y));
-            *label = src.data[line * src.width + column];
-        }
-    });
+    out.data
+        .par_chunks_mut(width.max(1))
+        .enumerate()
+        .for_each(|(y, row)| {
+            for (x, label) in row.iter_mut().enumerate() {
+                let [u, v] = src_from_dst.apply([x as f64 + 0.5, y as f64 + 0.5]);
+                // Conversion to an unsigned number saturates, so points left of 0 give column 0.
+                let (column, line) = ((u as usize).min(last_x), (v as usize).min(last_y));
+                *label = src.data[line * src.width + column];
+            }
+        });
     out
 }
 
@@ -69,7 +88,12 @@ pub fn resize_rgb(src: &Rgb, width: usize, height: usize) -> Rgb {
     let scale_x = src.width as f64 / width.max(1) as f64;
     let scale_y = src.height as f64 / height.max(1) as f64;
     if scale_x == scale_y {
-        return warp_rgb(src, &Similarity::scale_shift(scale_x, 0.0, 0.0), width, height);
+        return warp_rgb(
+            src,
+            &Similarity::scale_shift(scale_x, 0.0, 0.0),
+            width,
+            height,
+        );
     }
     let mut out = Rgb::new(width, height, [0; 3]);
     if src.width == 0 || src.height == 0 {
@@ -77,20 +101,25 @@ pub fn resize_rgb(src: &Rgb, width: usize, height: usize) -> Rgb {
     }
     let plan = Plan::stretched(scale_x, scale_y);
     let source = Source::<u8, 3>::new(&src.data, src.width, src.height);
-    out.data.par_chunks_mut(width.max(1) * 3).enumerate().for_each(|(y, row)| {
-        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            for (byte, v) in pixel.iter_mut().zip(plan.sample(&source, x, y)) {
-                *byte = (v + 0.5).clamp(0.0, 255.0) as u8;
+    out.data
+        .par_chunks_mut(width.max(1) * 3)
+        .enumerate()
+        .for_each(|(y, row)| {
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                for (byte, v) in pixel.iter_mut().zip(plan.sample(&source, x, y)) {
+                    *byte = (v + 0.5).clamp(0.0, 255.0) as u8;
+                }
             }
-        }
-    });
+        });
     out
 }
 
 /// The whole label map brought to another size, nearest label.
 pub fn resize_labels(src: &Grid<u8>, width: usize, height: usize) -> Grid<u8> {
     let mut out = Grid::new(width, height, 0);
-    let column_of: Vec<usize> = (0..width).map(|x| (2 * x + 1) * src.width / (2 * width)).collect();
+    let column_of: Vec<usize> = (0..width)
+        .map(|x| (2 * x + 1) * src.width / (2 * width))
+        .collect();
     for y in 0..height {
         let row = src.row((2 * y + 1) * src.height / (2 * height));
         for (label, &column) in out.row_mut(y).iter_mut().zip(&column_of) {
@@ -134,7 +163,12 @@ impl Plan {
         }
     }
 
-    fn sample<T: Copy + Into<f32>, const C: usize>(&self, source: &Source<'_, T, C>, x: usize, y: usize) -> [f32; C] {
+    fn sample<T: Copy + Into<f32>, const C: usize>(
+        &self,
+        source: &Source<'_, T, C>,
+        x: usize,
+        y: usize,
+    ) -> [f32; C] {
         if self.cubic {
             let [u, v] = self.point(x as f64 + 0.5, y as f64 + 0.5);
             return source.cubic(u, v);
@@ -156,7 +190,10 @@ impl Plan {
 
     fn point(&self, x: f64, y: f64) -> [f64; 2] {
         let [m00, m01, m10, m11] = self.matrix;
-        [m00 * x + m01 * y + self.shift[0], m10 * x + m11 * y + self.shift[1]]
+        [
+            m00 * x + m01 * y + self.shift[0],
+            m10 * x + m11 * y + self.shift[1],
+        ]
     }
 }
 
@@ -175,7 +212,11 @@ struct Source<'a, T, const C: usize> {
 
 impl<'a, T: Copy + Into<f32>, const C: usize> Source<'a, T, C> {
     fn new(data: &'a [T], width: usize, height: usize) -> Self {
-        Self { data, width, height }
+        Self {
+            data,
+            width,
+            height,
+        }
     }
 
     /// The pixel at a column and row that may lie outside: the nearest one inside.
@@ -317,9 +358,15 @@ mod tests {
     #[test]
     fn labels_are_picked_never_mixed() {
         let labels = Grid::from_vec(2, 1, vec![3, 17]).unwrap();
-        assert_eq!(resize_labels(&labels, 4, 2).data, [3, 3, 17, 17, 3, 3, 17, 17]);
+        assert_eq!(
+            resize_labels(&labels, 4, 2).data,
+            [3, 3, 17, 17, 3, 3, 17, 17]
+        );
         let half = Similarity::scale_shift(0.5, 0.0, 0.0);
-        assert_eq!(warp_labels(&labels, &half, 6, 1).data, [3, 3, 17, 17, 17, 17]);
+        assert_eq!(
+            warp_labels(&labels, &half, 6, 1).data,
+            [3, 3, 17, 17, 17, 17]
+        );
         let empty = Grid::new(0, 0, 0);
         assert_eq!(warp_labels(&empty, &half, 2, 1).data, [0, 0]);
     }

@@ -101,7 +101,12 @@ impl Stroke {
 }
 
 /// Paints one dot; gives what it changed.
-pub fn brush_dot(mask: &mut Labels, centre_in_image: [f32; 2], radius_px: f32, class: u8) -> Option<Patch> {
+pub fn brush_dot(
+    mask: &mut Labels,
+    centre_in_image: [f32; 2],
+    radius_px: f32,
+    class: u8,
+) -> Option<Patch> {
     let mut stroke = Stroke::new(class, radius_px);
     stroke.to(mask, centre_in_image);
     stroke.finish(mask)
@@ -111,12 +116,25 @@ pub fn brush_dot(mask: &mut Labels, centre_in_image: [f32; 2], radius_px: f32, c
 fn capsule_rect(a: [f32; 2], b: [f32; 2], radius_px: f32, bounds: Rect) -> Rect {
     let low = |p: f32, q: f32| (p.min(q) - radius_px).floor().max(0.0) as usize;
     let high = |p: f32, q: f32| (p.max(q) + radius_px).ceil().max(0.0) as usize;
-    Rect::from_edges(low(a[0], b[0]), low(a[1], b[1]), high(a[0], b[0]), high(a[1], b[1])).intersect(bounds)
+    Rect::from_edges(
+        low(a[0], b[0]),
+        low(a[1], b[1]),
+        high(a[0], b[0]),
+        high(a[1], b[1]),
+    )
+    .intersect(bounds)
 }
 
 /// Fills the pixels of `rect` whose centre is within `radius_px` of the segment `a`–`b`. A
 /// capsule is convex: each row is one span, found without testing every pixel.
-fn paint_capsule(mask: &mut Labels, rect: Rect, a: [f32; 2], b: [f32; 2], radius_px: f32, class: u8) {
+fn paint_capsule(
+    mask: &mut Labels,
+    rect: Rect,
+    a: [f32; 2],
+    b: [f32; 2],
+    radius_px: f32,
+    class: u8,
+) {
     for y in rect.y..rect.bottom() {
         let Some((left, right)) = row_span(a, b, radius_px, y as f32 + 0.5) else {
             continue;
@@ -195,7 +213,10 @@ mod tests {
         let mut mask = Grid::new(64, 64, 0);
         brush_dot(&mut mask, [32.0, 32.0], 10.0, 5).unwrap();
         let painted = mask.data.iter().filter(|&&c| c == 5).count() as f32;
-        assert!((painted - std::f32::consts::PI * 100.0).abs() < 8.0, "{painted}");
+        assert!(
+            (painted - std::f32::consts::PI * 100.0).abs() < 8.0,
+            "{painted}"
+        );
         assert_eq!(mask.get(32, 22), Some(&5));
         assert_eq!(mask.get(32, 21), Some(&0));
         assert_eq!(mask.get(39, 39), Some(&0));
@@ -244,7 +265,8 @@ mod tests {
 
     #[test]
     fn a_finished_stroke_undoes_exactly() {
-        let mut mask = Grid::from_vec(200, 150, (0..30_000).map(|i| (i % 19) as u8).collect()).unwrap();
+        let mut mask =
+            Grid::from_vec(200, 150, (0..30_000).map(|i| (i % 19) as u8).collect()).unwrap();
         let before = mask.clone();
         let mut stroke = Stroke::new(3, 6.0);
         // Out and back over itself, and off the mask on two sides.

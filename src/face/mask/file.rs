@@ -45,7 +45,11 @@ pub fn read_mask(path: &Path, photo_size: Option<(usize, usize)>) -> Result<Labe
 /// When the sides do not fit PNG.
 pub fn encode_mask(mask: &Labels) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, u32::try_from(mask.width)?, u32::try_from(mask.height)?);
+    let mut encoder = png::Encoder::new(
+        &mut bytes,
+        u32::try_from(mask.width)?,
+        u32::try_from(mask.height)?,
+    );
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Eight);
     encoder
@@ -74,11 +78,15 @@ pub fn decode_mask(bytes: &[u8]) -> Result<Labels> {
     let info = reader.info();
     let (width, height) = (info.width, info.height);
     ensure!(
-        width <= MAX_SIDE_PX && height <= MAX_SIDE_PX && u64::from(width) * u64::from(height) <= MAX_AREA_PX,
+        width <= MAX_SIDE_PX
+            && height <= MAX_SIDE_PX
+            && u64::from(width) * u64::from(height) <= MAX_AREA_PX,
         "The mask is {width} × {height} pixels; no photo of that size can be opened"
     );
     let palette = info.palette.as_ref().map(|p| p.to_vec());
-    let size = reader.output_buffer_size().context("The mask needs more memory than there is")?;
+    let size = reader
+        .output_buffer_size()
+        .context("The mask needs more memory than there is")?;
     let mut data = vec![0; size];
     let frame = reader.next_frame(&mut data).map_err(explain)?;
     let (width, height) = (width as usize, height as usize);
@@ -99,7 +107,9 @@ pub fn decode_mask(bytes: &[u8]) -> Result<Labels> {
         depth,
     };
     let ids = match frame.color_type {
-        png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha => values.collect(|pixel| class_of_value(pixel[0])),
+        png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha => {
+            values.collect(|pixel| class_of_value(pixel[0]))
+        }
         png::ColorType::Rgb | png::ColorType::Rgba => ids_from_colours(&values),
         png::ColorType::Indexed => {
             let palette = palette.context("The file is damaged (no palette)")?;
@@ -166,7 +176,10 @@ fn sample(row: &[u8], index: usize, depth: usize) -> u16 {
 fn class_of_value(value: u16) -> Result<u8> {
     match u8::try_from(value) {
         Ok(id) if usize::from(id) < CLASS_COUNT => Ok(id),
-        _ => bail!("The mask has the value {value}, but classes are 0 to {}", CLASS_COUNT - 1),
+        _ => bail!(
+            "The mask has the value {value}, but classes are 0 to {}",
+            CLASS_COUNT - 1
+        ),
     }
 }
 
@@ -221,8 +234,8 @@ fn ids_from_indices(values: &Samples, palette: &[u8]) -> Result<Vec<u8>> {
         }
         Some(table)
     };
-    let table =
-        by(&|colour| official_class(colour).ok()).or_else(|| by(&|[r, g, b]| (r == g && g == b).then(|| class_of_value(r).ok()).flatten()));
+    let table = by(&|colour| official_class(colour).ok())
+        .or_else(|| by(&|[r, g, b]| (r == g && g == b).then(|| class_of_value(r).ok()).flatten()));
     match table {
         Some(table) => Ok(indices.iter().map(|&i| table[usize::from(i)]).collect()),
         None => values.collect(|p| class_of_value(p[0])),
@@ -285,10 +298,17 @@ mod tests {
         let triple: Vec<u8> = mask.data.iter().flat_map(|&id| [id; 3]).collect();
         let png = png_of((5, 4), ColorType::Rgb, Eight, None, &triple);
         assert_eq!(decode_mask(&png).unwrap(), mask);
-        let coloured: Vec<u8> = mask.data.iter().flat_map(|&id| CLASSES[usize::from(id)].official).collect();
+        let coloured: Vec<u8> = mask
+            .data
+            .iter()
+            .flat_map(|&id| CLASSES[usize::from(id)].official)
+            .collect();
         let png = png_of((5, 4), ColorType::Rgb, Eight, None, &coloured);
         assert_eq!(decode_mask(&png).unwrap(), mask);
-        let with_alpha: Vec<u8> = coloured.chunks(3).flat_map(|c| [c[0], c[1], c[2], 255]).collect();
+        let with_alpha: Vec<u8> = coloured
+            .chunks(3)
+            .flat_map(|c| [c[0], c[1], c[2], 255])
+            .collect();
         let png = png_of((5, 4), ColorType::Rgba, Eight, None, &with_alpha);
         assert_eq!(decode_mask(&png).unwrap(), mask);
     }
@@ -300,15 +320,33 @@ mod tests {
         // The official colours in reverse order: index 18 − id.
         let reversed: Vec<u8> = CLASSES.iter().rev().flat_map(|c| c.official).collect();
         let indices: Vec<u8> = mask.data.iter().map(|id| 18 - id).collect();
-        let png = png_of((5, 4), ColorType::Indexed, BitDepth::Eight, Some(reversed), &indices);
+        let png = png_of(
+            (5, 4),
+            ColorType::Indexed,
+            BitDepth::Eight,
+            Some(reversed),
+            &indices,
+        );
         assert_eq!(decode_mask(&png).unwrap(), mask);
         // Foreign colours: the index counts.
         let foreign: Vec<u8> = (0..19u8).flat_map(|i| [i, 200, 100 + i]).collect();
-        let png = png_of((5, 4), ColorType::Indexed, BitDepth::Eight, Some(foreign), &mask.data);
+        let png = png_of(
+            (5, 4),
+            ColorType::Indexed,
+            BitDepth::Eight,
+            Some(foreign),
+            &mask.data,
+        );
         assert_eq!(decode_mask(&png).unwrap(), mask);
         // Four bits a pixel, three pixels in two bytes.
         let foreign: Vec<u8> = (0..16u8).flat_map(|i| [i, 0, 77]).collect();
-        let png = png_of((3, 1), ColorType::Indexed, BitDepth::Four, Some(foreign), &[0x1D, 0x20]);
+        let png = png_of(
+            (3, 1),
+            ColorType::Indexed,
+            BitDepth::Four,
+            Some(foreign),
+            &[0x1D, 0x20],
+        );
         assert_eq!(decode_mask(&png).unwrap().data, [1, 13, 2]);
     }
 
@@ -328,20 +366,37 @@ mod tests {
         use png::{BitDepth::Eight, ColorType};
         let png = png_of((2, 2), ColorType::Grayscale, Eight, None, &[0, 1, 19, 2]);
         let text = message(decode_mask(&png));
-        assert!(text.contains("value 19") && text.contains("column 0, row 1"), "{text}");
-        let png = png_of((2, 1), ColorType::Rgb, Eight, None, &[204, 0, 0, 10, 20, 30]);
+        assert!(
+            text.contains("value 19") && text.contains("column 0, row 1"),
+            "{text}"
+        );
+        let png = png_of(
+            (2, 1),
+            ColorType::Rgb,
+            Eight,
+            None,
+            &[204, 0, 0, 10, 20, 30],
+        );
         let text = message(decode_mask(&png));
-        assert!(text.contains("10, 20, 30") && text.contains("column 1, row 0"), "{text}");
+        assert!(
+            text.contains("10, 20, 30") && text.contains("column 1, row 0"),
+            "{text}"
+        );
     }
 
     #[test]
     fn other_files_are_refused() {
         let mut jpeg = std::io::Cursor::new(Vec::new());
-        image::GrayImage::new(8, 8).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        image::GrayImage::new(8, 8)
+            .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+            .unwrap();
         assert!(message(decode_mask(jpeg.get_ref())).contains("must be a PNG"));
         let good = encode_mask(&Grid::new(64, 64, 3)).unwrap();
         let text = message(decode_mask(&good[..good.len() - 20]));
-        assert!(text.contains("cut short") || text.contains("damaged"), "{text}");
+        assert!(
+            text.contains("cut short") || text.contains("damaged"),
+            "{text}"
+        );
         assert!(message(read_mask(Path::new("no/such.png"), None)).contains("no such file"));
     }
 }

@@ -20,8 +20,14 @@ pub fn fill(mask: &mut Labels, x: usize, y: usize, class: u8) -> Option<Patch> {
         if row.get(x) != Some(&old) {
             continue;
         }
-        let left = row[..x].iter().rposition(|&c| c != old).map_or(0, |i| i + 1);
-        let right = row[x..].iter().position(|&c| c != old).map_or(row.len(), |i| x + i);
+        let left = row[..x]
+            .iter()
+            .rposition(|&c| c != old)
+            .map_or(0, |i| i + 1);
+        let right = row[x..]
+            .iter()
+            .position(|&c| c != old)
+            .map_or(row.len(), |i| x + i);
         row[left..right].fill(class);
         runs.push((y, left, right));
         rect = rect.union(Rect::new(left, y, right - left, 1));

@@ -68,7 +68,9 @@ pub fn squared_distance(region: &Grid<u8>) -> Grid<f32> {
         for step in 0..height {
             let y = if down { step } else { height - 1 - step };
             let inside = region.row(y);
-            for ((distance, run), &inside) in columns.row_mut(y).iter_mut().zip(&mut run).zip(inside) {
+            for ((distance, run), &inside) in
+                columns.row_mut(y).iter_mut().zip(&mut run).zip(inside)
+            {
                 *run = if inside != 0 { 0.0 } else { *run + 1.0 };
                 *distance = distance.min(*run * *run);
             }
@@ -104,7 +106,8 @@ impl Envelope {
                     self.starts.push(f64::NEG_INFINITY);
                     break;
                 };
-                let crossing = (height_of(q, value) - height_of(root, self.values[root])) / (2 * (q - root)) as f64;
+                let crossing = (height_of(q, value) - height_of(root, self.values[root]))
+                    / (2 * (q - root)) as f64;
                 if crossing > start {
                     self.roots.push(q);
                     self.starts.push(crossing);
