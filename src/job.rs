@@ -101,7 +101,9 @@ impl<T> Out<T> {
             Sink::Collect(updates) => lock(updates).push(update),
             Sink::Channel(sender, cancelled, wake) => {
                 let sent = !cancelled.load(Relaxed) && sender.send(update).is_ok();
-                (sent && !cancelled.load(Relaxed)).then_some(()).ok_or(Cancelled)?;
+                (sent && !cancelled.load(Relaxed))
+                    .then_some(())
+                    .ok_or(Cancelled)?;
                 wake();
             }
         }
@@ -143,7 +145,11 @@ impl<T: Send + 'static> Slot<T> {
         let (sender, receiver) = sync_channel(CHANNEL_LEN);
         let cancelled = Arc::new(AtomicBool::new(false));
         self.current = Some((receiver, Arc::clone(&cancelled)));
-        let out = Out::new(Sink::Channel(sender.clone(), cancelled, Arc::clone(&self.wake)));
+        let out = Out::new(Sink::Channel(
+            sender.clone(),
+            cancelled,
+            Arc::clone(&self.wake),
+        ));
         let job = Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(|| work(&out)));
             let result = result.unwrap_or_else(|panic| Err(panic_message(&*panic)));
@@ -156,15 +162,17 @@ impl<T: Send + 'static> Slot<T> {
             return;
         }
         let shared = Arc::clone(&self.queue);
-        let spawned = std::thread::Builder::new().name(self.name.clone()).spawn(move || {
-            let mut next: Option<Box<dyn FnOnce() + Send>> = Some(job);
-            while let Some(job) = next {
-                job();
-                let mut queue = lock(&shared);
-                next = queue.waiting.take();
-                queue.running = next.is_some();
-            }
-        });
+        let spawned = std::thread::Builder::new()
+            .name(self.name.clone())
+            .spawn(move || {
+                let mut next: Option<Box<dyn FnOnce() + Send>> = Some(job);
+                while let Some(job) = next {
+                    job();
+                    let mut queue = lock(&shared);
+                    next = queue.waiting.take();
+                    queue.running = next.is_some();
+                }
+            });
         queue.running = spawned.is_ok();
         if let Err(err) = spawned.context("Failed to start a thread") {
             sender.try_send(Update::Ended(Err(err))).ok();
@@ -179,7 +187,9 @@ impl<T: Send + 'static> Slot<T> {
                 Ok(update) => updates.push(update),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
-                    updates.push(Update::Ended(Err(anyhow!("The work stopped without a result"))));
+                    updates.push(Update::Ended(Err(anyhow!(
+                        "The work stopped without a result"
+                    ))));
                 }
             }
             if matches!(updates.last(), Some(Update::Ended(_))) {
@@ -218,7 +228,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    anyhow!("The work failed unexpectedly: {}", text.unwrap_or("no message"))
+    anyhow!(
+        "The work failed unexpectedly: {}",
+        text.unwrap_or("no message")
+    )
 }
 
 /// Writes a progress update; `last` is what was written before. A closed stderr is no reason to stop working.
@@ -229,7 +242,12 @@ fn print_progress<T>(label: &str, last: &mut String, update: &Update<T>) {
     let mut stderr = std::io::stderr().lock();
     if stderr.is_terminal() {
         let end = if *fraction >= 1.0 { "\n" } else { "" };
-        write!(stderr, "\r\x1b[K{label}: {:3.0} % {note}{end}", 100.0 * fraction).ok();
+        write!(
+            stderr,
+            "\r\x1b[K{label}: {:3.0} % {note}{end}",
+            100.0 * fraction
+        )
+        .ok();
         stderr.flush().ok();
     } else if note != last {
         writeln!(stderr, "{label}: {note}").ok();
@@ -329,7 +347,10 @@ mod tests {
 
     #[test]
     fn dropping_the_slot_frees_a_job_that_waits_for_room_in_the_channel() {
-        let (sent, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (sent, stopped) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (counter, flag) = (Arc::clone(&sent), Arc::clone(&stopped));
         let mut slot = Slot::new("blocked", || {});
         slot.start(move |out| {
@@ -359,7 +380,10 @@ mod tests {
         assert!(slot.poll().is_empty());
         slot.start(|out| Ok(out.value(2)?));
         let updates = wait(&mut slot);
-        assert!(matches!(updates[..], [Update::Value(2), Update::Ended(Ok(()))]));
+        assert!(matches!(
+            updates[..],
+            [Update::Value(2), Update::Ended(Ok(()))]
+        ));
     }
 
     #[test]
@@ -367,10 +391,14 @@ mod tests {
         let mut slot = Slot::<()>::new("panics", || {});
         slot.start(|_| panic!("no face {}", 7));
         let updates = wait(&mut slot);
-        assert!(matches!(&updates[..], [Update::Ended(Err(err))] if format!("{err:#}").contains("no face 7")));
+        assert!(
+            matches!(&updates[..], [Update::Ended(Err(err))] if format!("{err:#}").contains("no face 7"))
+        );
         slot.start(|_| Err(anyhow!("inner").context("Failed to parse")));
         let updates = wait(&mut slot);
-        assert!(matches!(&updates[..], [Update::Ended(Err(err))] if format!("{err:#}") == "Failed to parse: inner"));
+        assert!(
+            matches!(&updates[..], [Update::Ended(Err(err))] if format!("{err:#}") == "Failed to parse: inner")
+        );
     }
 
     #[test]

@@ -58,8 +58,8 @@ fn read_legacy(bytes: &[u8]) -> Result<(Pickle, Storages<'_>)> {
     let mut rest = bytes;
     let mut next = |what: &str| {
         let limit = rest.len().min(usize::try_from(MAX_PICKLE_BYTES)?);
-        let pickle =
-            pickle::parse(rest.get(..limit).unwrap_or_default()).with_context(|| format!("Failed to read the checkpoint's {what}"))?;
+        let pickle = pickle::parse(rest.get(..limit).unwrap_or_default())
+            .with_context(|| format!("Failed to read the checkpoint's {what}"))?;
         rest = rest.get(pickle.size_bytes..).unwrap_or_default();
         Ok::<_, anyhow::Error>(pickle)
     };
@@ -70,25 +70,35 @@ fn read_legacy(bytes: &[u8]) -> Result<(Pickle, Storages<'_>)> {
         "This is not a PyTorch checkpoint"
     );
     let machine = next("machine facts")?;
-    ensure!(!is_big_endian(&machine), "Checkpoints from big-endian machines are not supported");
+    ensure!(
+        !is_big_endian(&machine),
+        "Checkpoints from big-endian machines are not supported"
+    );
     let object = next("object")?;
     let keys = next("storage keys")?;
 
     let known: HashMap<&str, &Storage> = object.storages().map(|s| (&*s.key, s)).collect();
     let mut storages = HashMap::new();
-    for key in keys.list(&keys.root).context("The list of storages is missing")? {
+    for key in keys
+        .list(&keys.root)
+        .context("The list of storages is missing")?
+    {
         let storage = match key {
             Value::Str(key) => known.get(&**key),
             _ => None,
         };
         let storage = storage.context("The list of storages names one that no tensor uses")?;
-        let (count, numbers) = rest.split_first_chunk().context("The checkpoint is truncated")?;
+        let (count, numbers) = rest
+            .split_first_chunk()
+            .context("The checkpoint is truncated")?;
         ensure!(
             u64::from_le_bytes(*count) == u64::try_from(storage.len)?,
             "A storage has another size than its tensors say"
         );
         let size_bytes = storage_bytes(storage)?;
-        let (numbers, after) = numbers.split_at_checked(size_bytes).context("The checkpoint is truncated")?;
+        let (numbers, after) = numbers
+            .split_at_checked(size_bytes)
+            .context("The checkpoint is truncated")?;
         storages.insert(storage.key.to_string(), Cow::Borrowed(numbers));
         rest = after;
     }
@@ -97,13 +107,15 @@ fn read_legacy(bytes: &[u8]) -> Result<(Pickle, Storages<'_>)> {
 
 fn is_big_endian(machine: &Pickle) -> bool {
     let entries = machine.dict(&machine.root).unwrap_or_default();
-    entries
-        .iter()
-        .any(|(key, value)| matches!(key, Value::Str(key) if &**key == "little_endian") && matches!(value, Value::Bool(false)))
+    entries.iter().any(|(key, value)| {
+        matches!(key, Value::Str(key) if &**key == "little_endian")
+            && matches!(value, Value::Bool(false))
+    })
 }
 
 fn read_zip(bytes: &[u8]) -> Result<(Pickle, Storages<'_>)> {
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).context("The zip archive is damaged")?;
+    let mut archive =
+        zip::ZipArchive::new(Cursor::new(bytes)).context("The zip archive is damaged")?;
     let name = archive
         .file_names()
         .filter_map(Result::ok)
@@ -122,9 +134,13 @@ fn read_zip(bytes: &[u8]) -> Result<(Pickle, Storages<'_>)> {
         Ok(data)
     };
     if let Ok(order) = entry(&format!("{folder}byteorder"), 16) {
-        ensure!(order == b"little", "Checkpoints from big-endian machines are not supported");
+        ensure!(
+            order == b"little",
+            "Checkpoints from big-endian machines are not supported"
+        );
     }
-    let object = pickle::parse(&entry(&name, MAX_PICKLE_BYTES)?).context("Failed to read the checkpoint's object")?;
+    let object = pickle::parse(&entry(&name, MAX_PICKLE_BYTES)?)
+        .context("Failed to read the checkpoint's object")?;
     let mut storages = HashMap::new();
     for storage in object.storages() {
         if storages.contains_key(&*storage.key) {
@@ -133,7 +149,10 @@ fn read_zip(bytes: &[u8]) -> Result<(Pickle, Storages<'_>)> {
         // Entries are stored uncompressed, so a storage cannot be larger than the file.
         let size_bytes = storage_bytes(storage)?;
         ensure!(size_bytes <= bytes.len(), "The checkpoint is truncated");
-        let numbers = entry(&format!("{folder}data/{}", storage.key), u64::try_from(size_bytes)?)?;
+        let numbers = entry(
+            &format!("{folder}data/{}", storage.key),
+            u64::try_from(size_bytes)?,
+        )?;
         ensure!(numbers.len() == size_bytes, "The checkpoint is truncated");
         storages.insert(storage.key.to_string(), Cow::Owned(numbers));
     }
@@ -160,8 +179,14 @@ fn dtype(kind: StorageKind) -> DType {
     }
 }
 
-fn tensors(object: &Pickle, storages: &Storages<'_>, file_bytes: usize) -> Result<BTreeMap<String, Tensor>> {
-    let mut entries = object.dict(&object.root).context("The checkpoint is no dict of tensors")?;
+fn tensors(
+    object: &Pickle,
+    storages: &Storages<'_>,
+    file_bytes: usize,
+) -> Result<BTreeMap<String, Tensor>> {
+    let mut entries = object
+        .dict(&object.root)
+        .context("The checkpoint is no dict of tensors")?;
     let wrapped = entries.iter().find_map(|(key, value)| match key {
         Value::Str(key) if &**key == "state_dict" => object.dict(value),
         _ => None,
@@ -173,7 +198,8 @@ fn tensors(object: &Pickle, storages: &Storages<'_>, file_bytes: usize) -> Resul
     let mut budget_bytes = file_bytes.saturating_mul(4);
     for (key, value) in entries {
         if let (Value::Str(name), Some(view)) = (key, object.tensor(value)) {
-            let tensor = tensor(view, storages, &mut budget_bytes).with_context(|| format!("Failed to read the tensor {name}"))?;
+            let tensor = tensor(view, storages, &mut budget_bytes)
+                .with_context(|| format!("Failed to read the tensor {name}"))?;
             tensors.insert(name.to_string(), tensor);
         }
     }
@@ -183,9 +209,17 @@ fn tensors(object: &Pickle, storages: &Storages<'_>, file_bytes: usize) -> Resul
 fn tensor(view: &View, storages: &Storages<'_>, budget_bytes: &mut usize) -> Result<Tensor> {
     let dtype = dtype(view.storage.kind);
     let size = dtype.size_in_bytes();
-    let numbers = storages.get(&*view.storage.key).context("Its numbers are missing")?;
-    ensure!(view.shape.len() == view.stride.len(), "Its shape and stride differ in length");
-    let count = view.shape.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim));
+    let numbers = storages
+        .get(&*view.storage.key)
+        .context("Its numbers are missing")?;
+    ensure!(
+        view.shape.len() == view.stride.len(),
+        "Its shape and stride differ in length"
+    );
+    let count = view
+        .shape
+        .iter()
+        .try_fold(1usize, |count, &dim| count.checked_mul(dim));
     let needed = count.and_then(|count| count.checked_mul(size));
     *budget_bytes = needed
         .and_then(|needed| budget_bytes.checked_sub(needed))
@@ -194,7 +228,11 @@ fn tensor(view: &View, storages: &Storages<'_>, budget_bytes: &mut usize) -> Res
 
     let mut bytes = Vec::with_capacity(count.saturating_mul(size));
     // Saved tensors are nearly always contiguous: one copy then, element by element otherwise.
-    let (pieces, per_piece) = if is_contiguous(view) { (1, count) } else { (count, 1) };
+    let (pieces, per_piece) = if is_contiguous(view) {
+        (1, count)
+    } else {
+        (count, 1)
+    };
     for index in 0..pieces {
         let start = element(view, index).and_then(|at| at.checked_mul(size));
         let piece = start.and_then(|start| {
@@ -203,16 +241,25 @@ fn tensor(view: &View, storages: &Storages<'_>, budget_bytes: &mut usize) -> Res
         });
         bytes.extend_from_slice(piece.context("It lies outside its storage")?);
     }
-    Ok(Tensor::from_raw_buffer(&bytes, dtype, &view.shape, &Device::Cpu)?)
+    Ok(Tensor::from_raw_buffer(
+        &bytes,
+        dtype,
+        &view.shape,
+        &Device::Cpu,
+    )?)
 }
 
 fn is_contiguous(view: &View) -> bool {
     let mut expected = 1usize;
-    view.shape.iter().zip(&view.stride).rev().all(|(&dim, &stride)| {
-        let fits = dim == 1 || stride == expected;
-        expected = expected.saturating_mul(dim);
-        fits
-    })
+    view.shape
+        .iter()
+        .zip(&view.stride)
+        .rev()
+        .all(|(&dim, &stride)| {
+            let fits = dim == 1 || stride == expected;
+            expected = expected.saturating_mul(dim);
+            fits
+        })
 }
 
 /// Where the `index`-th element in row-major order lies in the storage.
@@ -287,7 +334,11 @@ mod tests {
     fn every_truncation_is_an_error() {
         for bytes in [LEGACY, ZIP] {
             for len in 0..bytes.len() {
-                assert!(read(&bytes[..len]).is_err(), "{len} of {} bytes", bytes.len());
+                assert!(
+                    read(&bytes[..len]).is_err(),
+                    "{len} of {} bytes",
+                    bytes.len()
+                );
             }
         }
     }
@@ -331,7 +382,10 @@ mod tests {
         (1..=6u8).for_each(|n| file.extend(f32::from(n).to_le_bytes()));
         let tensors = read(&file).unwrap();
         assert_eq!(tensors.len(), 1);
-        assert_eq!(tensors["w"].to_vec2::<f32>().unwrap(), [[1., 4.], [2., 5.], [3., 6.]]);
+        assert_eq!(
+            tensors["w"].to_vec2::<f32>().unwrap(),
+            [[1., 4.], [2., 5.], [3., 6.]]
+        );
     }
 
     #[test]

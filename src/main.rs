@@ -33,7 +33,9 @@ fn main() -> ExitCode {
 
 #[cfg(not(feature = "gui"))]
 fn open_window(_: Option<std::path::PathBuf>) -> anyhow::Result<()> {
-    anyhow::bail!("This vitruvian was built without its window (feature gui). See `vitruvian --help` for the commands")
+    anyhow::bail!(
+        "This vitruvian was built without its window (feature gui). See `vitruvian --help` for the commands"
+    )
 }
 
 #[cfg(feature = "gui")]

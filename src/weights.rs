@@ -30,7 +30,10 @@ const NAMES_SHOWN: usize = 5;
 /// Why weights could not be had. The path comes last in every message.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    #[error("No weights named {name}. Looked for {name}.safetensors and {name}.pth in {}", list_paths(folders))]
+    #[error(
+        "No weights named {name}. Looked for {name}.safetensors and {name}.pth in {}",
+        list_paths(folders)
+    )]
     Missing { name: String, folders: Vec<PathBuf> },
     #[error("Failed to {action} the weights ({source}): {}", path.display())]
     File {
@@ -43,7 +46,10 @@ pub enum WeightsError {
     #[error("The weights do not fit the model ({report}): {}", path.display())]
     Unfit { report: Report, path: PathBuf },
     #[error("Failed to build the model ({source}): {}", path.display())]
-    Model { source: candle_core::Error, path: PathBuf },
+    Model {
+        source: candle_core::Error,
+        path: PathBuf,
+    },
 }
 
 fn list_paths(paths: &[PathBuf]) -> String {
@@ -90,7 +96,9 @@ impl Store {
                 let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
                 for path in entries.map(|entry| entry.path()) {
                     if path.extension().is_some_and(|e| e == extension) {
-                        files.entry(path.file_stem().map(ToOwned::to_owned)).or_insert(path);
+                        files
+                            .entry(path.file_stem().map(ToOwned::to_owned))
+                            .or_insert(path);
                     }
                 }
             }
@@ -179,7 +187,10 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`WeightsError::Unfit`], or [`WeightsError::Model`] if building failed for another reason.
-    pub fn load<M>(&self, build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>) -> Result<M, WeightsError> {
+    pub fn load<M>(
+        &self,
+        build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>,
+    ) -> Result<M, WeightsError> {
         let model = build(self.builder(true));
         let report = self.report();
         if !report.fits() {
@@ -211,7 +222,11 @@ impl Checkpoint {
                 (Some(_), _) => {}
             }
         }
-        let unused = self.contents.tensors.keys().filter(|name| !asked.contains_key(*name));
+        let unused = self
+            .contents
+            .tensors
+            .keys()
+            .filter(|name| !asked.contains_key(*name));
         report.unused = unused.cloned().collect();
         report
     }
@@ -261,7 +276,11 @@ impl fmt::Display for Report {
             .filter(|(_, names)| !names.is_empty())
             .map(|(what, names)| {
                 let shown: Vec<&str> = names.iter().map(String::as_str).take(NAMES_SHOWN).collect();
-                let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
+                let more = if names.len() > NAMES_SHOWN {
+                    ", …"
+                } else {
+                    ""
+                };
                 format!("{} {what}: {}{more}", names.len(), shown.join(", "))
             })
             .collect();
@@ -274,7 +293,11 @@ impl fmt::Display for Report {
 
 impl fmt::Display for MisShaped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {:?} and not {:?}", self.name, self.found, self.expected)
+        write!(
+            f,
+            "{} is {:?} and not {:?}",
+            self.name, self.found, self.expected
+        )
     }
 }
 
@@ -294,7 +317,8 @@ pub fn save(
         path: path.to_path_buf(),
     })?;
     let temporary = path.with_extension("safetensors.tmp");
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    let written =
+        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|source| {
         std::fs::remove_file(&temporary).ok(); // the first error is the one to tell
         WeightsError::File {
@@ -307,7 +331,11 @@ pub fn save(
 
 /// The bytes of a `.safetensors` file. Not the library's own writer: that one orders the notes at random, and the same
 /// weights should give the same file.
-fn serialize(tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, String>, dtype: DType) -> candle_core::Result<Vec<u8>> {
+fn serialize(
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &BTreeMap<String, String>,
+    dtype: DType,
+) -> candle_core::Result<Vec<u8>> {
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".to_string(), serde_json::json!(metadata));
     let mut data = Vec::new();
@@ -362,7 +390,14 @@ struct Recorder {
 }
 
 impl SimpleBackend for Recorder {
-    fn get(&self, shape: Shape, name: &str, _: candle_nn::Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: candle_nn::Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
         let expected = Some(shape.dims().to_vec());
         self.contents.asked().insert(name.to_string(), expected);
         match self.contents.tensors.get(name) {
@@ -377,10 +412,21 @@ impl SimpleBackend for Recorder {
         }
     }
 
-    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
-        self.contents.asked().entry(name.to_string()).or_insert(None);
+    fn get_unchecked(
+        &self,
+        name: &str,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        self.contents
+            .asked()
+            .entry(name.to_string())
+            .or_insert(None);
         let tensor = self.contents.tensors.get(name);
-        tensor.ok_or_else(|| cannot_find(name))?.to_device(device)?.to_dtype(dtype)
+        tensor
+            .ok_or_else(|| cannot_find(name))?
+            .to_device(device)?
+            .to_dtype(dtype)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
@@ -389,7 +435,9 @@ impl SimpleBackend for Recorder {
 }
 
 fn cannot_find(name: &str) -> candle_core::Error {
-    candle_core::Error::CannotFindTensor { path: name.to_string() }
+    candle_core::Error::CannotFindTensor {
+        path: name.to_string(),
+    }
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, WeightsError> {
@@ -400,7 +448,9 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, WeightsError> {
     };
     let file = std::fs::File::open(path).map_err(file_error)?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(file_error)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(file_error)?;
     match u64::try_from(bytes.len()) {
         Ok(len) if len <= MAX_FILE_BYTES => Ok(bytes),
         _ => Err(WeightsError::Unreadable {
@@ -421,7 +471,9 @@ fn parse_pth(bytes: &[u8], device: &Device) -> Result<Parsed, String> {
 }
 
 fn parse_safetensors(bytes: &[u8], device: &Device) -> Result<Parsed, String> {
-    let (size, rest) = bytes.split_first_chunk().ok_or("the file is shorter than a header")?;
+    let (size, rest) = bytes
+        .split_first_chunk()
+        .ok_or("the file is shorter than a header")?;
     let header_bytes = u64::from_le_bytes(*size);
     // A file of another kind has letters where the size should be, which makes an enormous number.
     if header_bytes > MAX_HEADER_BYTES || rest.first() != Some(&b'{') {
@@ -434,7 +486,9 @@ fn parse_safetensors(bytes: &[u8], device: &Device) -> Result<Parsed, String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(explain)?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.tensors() {
-        let tensor = view.load(device).map_err(|err| format!("tensor {name}: {err}"))?;
+        let tensor = view
+            .load(device)
+            .map_err(|err| format!("tensor {name}: {err}"))?;
         tensors.insert(name, tensor);
     }
     let metadata = header.metadata().clone().unwrap_or_default();
@@ -445,7 +499,9 @@ fn parse_safetensors(bytes: &[u8], device: &Device) -> Result<Parsed, String> {
 fn explain(error: safetensors::SafeTensorError) -> String {
     use safetensors::SafeTensorError as E;
     match error {
-        E::MetadataIncompleteBuffer => "the file is truncated or has bytes that belong to no tensor".to_string(),
+        E::MetadataIncompleteBuffer => {
+            "the file is truncated or has bytes that belong to no tensor".to_string()
+        }
         E::InvalidOffset(name) => format!("tensor {name} lies outside the file or overlaps"),
         other => other.to_string(),
     }

@@ -15,7 +15,8 @@ fn corrupt_weights() {
     let good = std::fs::read(root("weights/face_mesh.safetensors")).unwrap();
     check_weights("face_mesh.safetensors", &good).assert_ok();
     check_weights("face_mesh.safetensors", &good[..good.len() / 2]).assert_failed_with("truncated");
-    check_weights("face_mesh.safetensors", &good[..40]).assert_failed_with("ends within its header");
+    check_weights("face_mesh.safetensors", &good[..40])
+        .assert_failed_with("ends within its header");
     check_weights("face_mesh.safetensors", b"").assert_failed_with("shorter than a header");
     let legacy = std::fs::read(root("tests/data/weights/legacy.pth")).unwrap();
     check_weights("old.pth", &legacy[..legacy.len() - 3]).assert_failed_with("truncated");
@@ -24,7 +25,8 @@ fn corrupt_weights() {
 #[test]
 fn foreign_weights() {
     let photo = std::fs::read(root("assets/samples/beard.jpg")).unwrap();
-    check_weights("face_mesh.safetensors", &photo).assert_failed_with("neither a safetensors nor a PyTorch file");
+    check_weights("face_mesh.safetensors", &photo)
+        .assert_failed_with("neither a safetensors nor a PyTorch file");
     let others = std::fs::read(root("weights/face_detector.safetensors")).unwrap();
     check_weights("face_mesh.safetensors", &others).assert_failed_with("do not fit");
     let small = std::fs::read(root("tests/data/weights/zip.pth")).unwrap();
@@ -40,7 +42,10 @@ fn missing_weights() {
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("No weights named face_detector"), "{stderr}");
+    assert!(
+        stderr.contains("No weights named face_detector"),
+        "{stderr}"
+    );
     assert!(stderr.contains(text(empty.path())), "{stderr}");
 }
 
@@ -50,5 +55,6 @@ fn a_place_that_cannot_be_written() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let below = file.path().join("out.safetensors");
     let legacy = root("tests/data/weights/legacy.pth");
-    vitruvian(&["weights", "import", text(&legacy), "-o", text(&below)]).assert_failed_with("Failed to write");
+    vitruvian(&["weights", "import", text(&legacy), "-o", text(&below)])
+        .assert_failed_with("Failed to write");
 }

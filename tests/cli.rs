@@ -19,15 +19,24 @@ impl Run {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|err| panic!("{err}: {}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|err| panic!("{err}: {}\n{}", self.stdout, self.stderr))
     }
 
     /// Fails unless the program ended with code 1 and one clear line that has `words`, and without a panic.
     #[track_caller]
     pub fn assert_failed_with(&self, words: &str) {
         assert_eq!(self.code, 1, "{}\n{}", self.stdout, self.stderr);
-        let errors: Vec<&str> = self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert!(errors.iter().any(|line| line.contains(words)), "no {words:?} in {:?}", self.stderr);
+        let errors: Vec<&str> = self
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .collect();
+        assert!(
+            errors.iter().any(|line| line.contains(words)),
+            "no {words:?} in {:?}",
+            self.stderr
+        );
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
     }
 
@@ -74,8 +83,16 @@ fn bad_usage_is_code_2_and_help_is_code_0() {
 fn shipped_weights_are_listed_and_fit() {
     let listed = vitruvian(&["weights", "list", "--json"]);
     let rows = listed.assert_ok().json();
-    let names: Vec<&str> = rows.as_array().unwrap().iter().filter_map(|row| row["name"].as_str()).collect();
-    assert!(names.contains(&"face_detector") && names.contains(&"face_mesh"), "{names:?}");
+    let names: Vec<&str> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|row| row["name"].as_str())
+        .collect();
+    assert!(
+        names.contains(&"face_detector") && names.contains(&"face_mesh"),
+        "{names:?}"
+    );
 
     let checked = vitruvian(&["weights", "check", "--json"]);
     for row in checked.assert_ok().json().as_array().unwrap() {
@@ -87,16 +104,26 @@ fn shipped_weights_are_listed_and_fit() {
 #[test]
 fn every_weight_file_is_in_the_table() {
     let table = std::fs::read_to_string(root("weights/README.md")).unwrap();
-    for row in vitruvian(&["weights", "list", "--json"]).json().as_array().unwrap() {
+    for row in vitruvian(&["weights", "list", "--json"])
+        .json()
+        .as_array()
+        .unwrap()
+    {
         let name = row["name"].as_str().unwrap();
-        assert!(table.contains(&format!("| `{name}` |")), "weights/README.md has no row for {name}");
+        assert!(
+            table.contains(&format!("| `{name}` |")),
+            "weights/README.md has no row for {name}"
+        );
     }
 }
 
 #[test]
 fn pytorch_weights_are_imported_and_the_failure_of_one_file_stops_no_other() {
     let out = tempfile::tempdir().unwrap();
-    let (legacy, zip) = (root("tests/data/weights/legacy.pth"), root("tests/data/weights/zip.pth"));
+    let (legacy, zip) = (
+        root("tests/data/weights/legacy.pth"),
+        root("tests/data/weights/zip.pth"),
+    );
     let run = vitruvian(&[
         "weights",
         "import",
@@ -108,7 +135,8 @@ fn pytorch_weights_are_imported_and_the_failure_of_one_file_stops_no_other() {
     ]);
     run.assert_failed_with("1 of 3 files failed");
     run.assert_failed_with("no/such.pth");
-    let files = ["legacy", "zip"].map(|name| std::fs::read(out.path().join(format!("{name}.safetensors"))).unwrap());
+    let files = ["legacy", "zip"]
+        .map(|name| std::fs::read(out.path().join(format!("{name}.safetensors"))).unwrap());
     assert!(files.iter().all(|bytes| bytes.len() > 100));
 }
 

@@ -26,10 +26,17 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ),
     (
         "ui",
-        &["cli", "face", "people", "gpu", "job", "photo", "raster", "training", "weights"],
+        &[
+            "cli", "face", "people", "gpu", "job", "photo", "raster", "training", "weights",
+        ],
     ),
     ("gpu", &["raster"]),
-    ("face", &["nn", "people", "weights", "training", "raster", "photo", "job"]),
+    (
+        "face",
+        &[
+            "nn", "people", "weights", "training", "raster", "photo", "job",
+        ],
+    ),
     ("people", &["nn", "weights", "raster"]),
     ("training", &["weights", "job"]),
     ("weights", &["legacy_pth"]),
@@ -78,7 +85,11 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     let mut folders: Vec<PathBuf> = vec![root.clone()];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+        for path in std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+        {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
@@ -92,7 +103,9 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 
 /// The lines of code, numbered from 1: no comments and, if `is_shipped`, no tests at the end of the file.
 fn code(text: &str, is_shipped: bool) -> impl Iterator<Item = (usize, &str)> {
-    let end = text.find("#[cfg(test)]\nmod tests {").filter(|_| is_shipped);
+    let end = text
+        .find("#[cfg(test)]\nmod tests {")
+        .filter(|_| is_shipped);
     let lines = text[..end.unwrap_or(text.len())].lines().enumerate();
     lines.map(|(i, line)| (i + 1, line.split("//").next().unwrap_or(line)))
 }
@@ -104,9 +117,15 @@ fn imports(line: &str) -> BTreeSet<&str> {
         .flat_map(|p| line.match_indices(p).map(|(i, p)| i + p.len()));
     let mut found = BTreeSet::new();
     for rest in starts.map(|start| &line[start..]) {
-        let list = rest.strip_prefix('{').map(|list| list.split('}').next().unwrap_or(list));
+        let list = rest
+            .strip_prefix('{')
+            .map(|list| list.split('}').next().unwrap_or(list));
         for path in list.map_or(vec![rest], |list| list.split(", ").collect()) {
-            found.insert(path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(path));
+            found.insert(
+                path.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or(path),
+            );
         }
     }
     found.remove("");
@@ -123,9 +142,14 @@ fn modules_import_only_what_lies_below_them() {
             continue;
         };
         for (number, line) in code(&text, false) {
-            for import in imports(line).into_iter().filter(|i| MAY_IMPORT.iter().any(|(name, _)| name == i)) {
+            for import in imports(line)
+                .into_iter()
+                .filter(|i| MAY_IMPORT.iter().any(|(name, _)| name == i))
+            {
                 if import != module && !allowed.contains(&import) {
-                    faults.push(format!("src/{file}:{number}: {module} may import {allowed:?}, not {import}"));
+                    faults.push(format!(
+                        "src/{file}:{number}: {module} may import {allowed:?}, not {import}"
+                    ));
                 }
             }
         }
@@ -136,10 +160,16 @@ fn modules_import_only_what_lies_below_them() {
 #[test]
 fn windows_files_and_threads_stay_where_they_belong() {
     let mut faults = Vec::new();
-    for (file, text) in sources("src").iter().filter(|(file, _)| !file.ends_with("tests.rs")) {
+    for (file, text) in sources("src")
+        .iter()
+        .filter(|(file, _)| !file.ends_with("tests.rs"))
+    {
         for (number, line) in code(text, true) {
             for (words, is_allowed, reason) in MAY_APPEAR {
-                if let Some(word) = words.iter().find(|word| is_word_in(line, word) && !is_allowed(file)) {
+                if let Some(word) = words
+                    .iter()
+                    .find(|word| is_word_in(line, word) && !is_allowed(file))
+                {
                     faults.push(format!("src/{file}:{number}: {word}, but {reason}"));
                 }
             }
@@ -152,7 +182,10 @@ fn windows_files_and_threads_stay_where_they_belong() {
 fn is_word_in(line: &str, word: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(i, _)| {
-        let (before, after) = (line[..i].chars().next_back(), line[i + word.len()..].chars().next());
+        let (before, after) = (
+            line[..i].chars().next_back(),
+            line[i + word.len()..].chars().next(),
+        );
         let is_longer_before = word.starts_with(is_name) && before.is_some_and(is_name);
         let is_longer_after = word.ends_with(is_name) && after.is_some_and(is_name);
         !is_longer_before && !is_longer_after
@@ -161,24 +194,36 @@ fn is_word_in(line: &str, word: &str) -> bool {
 
 #[test]
 fn files_stay_short_and_say_what_they_are_for() {
-    let files = ["src", "tests", "benches"].map(|folder| sources(folder).into_iter().map(move |(f, t)| (folder, f, t)));
+    let files = ["src", "tests", "benches"].map(|folder| {
+        sources(folder)
+            .into_iter()
+            .map(move |(f, t)| (folder, f, t))
+    });
     for (folder, file, text) in files.into_iter().flatten() {
         let lines = text.lines().count();
         assert!(
             lines <= MAX_LINES,
             "{folder}/{file} has {lines} lines; split it, {MAX_LINES} is the wall"
         );
-        assert!(text.starts_with("//! "), "{folder}/{file} does not open by saying what it is for");
+        assert!(
+            text.starts_with("//! "),
+            "{folder}/{file} does not open by saying what it is for"
+        );
     }
 }
 
 #[test]
 fn the_rules_themselves_work() {
     assert_eq!(
-        imports("use crate::{face::Mask, job};").into_iter().collect::<Vec<_>>(),
+        imports("use crate::{face::Mask, job};")
+            .into_iter()
+            .collect::<Vec<_>>(),
         ["face", "job"]
     );
-    assert_eq!(imports("    crate::nn::conv2d(crate::raster::Rgb)").len(), 2);
+    assert_eq!(
+        imports("    crate::nn::conv2d(crate::raster::Rgb)").len(),
+        2
+    );
     assert!(is_word_in("use wgpu::Device;", "wgpu") && !is_word_in("let egui_like = 1;", "egui"));
     assert!(!is_word_in("use eframe::egui_wgpu;", "wgpu") && is_word_in("a.join();", ".join()"));
 }

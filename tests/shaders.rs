@@ -6,20 +6,24 @@ use std::sync::Arc;
 
 use eframe::egui_wgpu::wgpu::naga;
 use vitruvian::gpu::{
-    self, CLASS_SLOTS, Gpu, Layer, MaskLayer, MaskTexture, MaskUniform, PictureLayer, PictureTexture, PictureUniform, SHADERS, View,
-    ViewUniform,
+    self, CLASS_SLOTS, Gpu, Layer, MaskLayer, MaskTexture, MaskUniform, PictureLayer,
+    PictureTexture, PictureUniform, SHADERS, View, ViewUniform,
 };
 use vitruvian::raster::{Grid, Rect, Rgb};
 
 fn module(name: &str) -> naga::Module {
     let (_, source) = SHADERS.iter().find(|(n, _)| *n == name).unwrap();
-    naga::front::wgsl::parse_str(source).unwrap_or_else(|err| panic!("{name}: {}", err.emit_to_string(source)))
+    naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|err| panic!("{name}: {}", err.emit_to_string(source)))
 }
 
 #[test]
 fn every_shader_is_valid_and_every_file_is_listed() {
     for (name, _) in SHADERS {
-        let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+        let mut validator = naga::valid::Validator::new(
+            naga::valid::ValidationFlags::all(),
+            naga::valid::Capabilities::empty(),
+        );
         if let Err(err) = validator.validate(&module(name)) {
             panic!("{name}: {err:?}");
         }
@@ -54,8 +58,22 @@ fn uniforms_are_laid_out_as_in_rust() {
             assert_eq!(layout($shader, $wgsl), BTreeMap::from(rust), $wgsl);
         };
     }
-    same!("picture", "View", ViewUniform, offset_in_image, image_from_px, framebuffer_is_srgb);
-    same!("picture", "Picture", PictureUniform, rect_in_image, size_texels, span_px);
+    same!(
+        "picture",
+        "View",
+        ViewUniform,
+        offset_in_image,
+        image_from_px,
+        framebuffer_is_srgb
+    );
+    same!(
+        "picture",
+        "Picture",
+        PictureUniform,
+        rect_in_image,
+        size_texels,
+        span_px
+    );
     same!(
         "mask",
         "Mask",
@@ -79,11 +97,20 @@ fn view(offset_in_image: [f32; 2], image_from_px: f32) -> View {
 }
 
 fn rect(x: usize, y: usize, width: usize, height: usize) -> Rect {
-    Rect { x, y, width, height }
+    Rect {
+        x,
+        y,
+        width,
+        height,
+    }
 }
 
 fn grid(width: usize, height: usize, data: Vec<u8>) -> Grid<u8> {
-    Grid { width, height, data }
+    Grid {
+        width,
+        height,
+        data,
+    }
 }
 
 fn pixel(picture: &Rgb, x: usize, y: usize) -> [u8; 3] {
@@ -97,12 +124,18 @@ fn close(a: [u8; 3], b: [u8; 3], tolerance: u8) -> bool {
 fn rgb(width: usize, height: usize, at: impl Fn(usize, usize) -> [u8; 3]) -> Rgb {
     let pixels = (0..width * height).flat_map(|i| at(i % width, i / width));
     let data = pixels.collect();
-    Rgb { width, height, data }
+    Rgb {
+        width,
+        height,
+        data,
+    }
 }
 
 /// A photo whose every pixel differs from its neighbours.
 fn photo(width: usize, height: usize) -> Rgb {
-    rgb(width, height, |x, y| [x * 37, y * 53, (x + y) * 11].map(|v| (v % 256) as u8))
+    rgb(width, height, |x, y| {
+        [x * 37, y * 53, (x + y) * 11].map(|v| (v % 256) as u8)
+    })
 }
 
 fn picture(gpu: &Gpu, photo: &Rgb) -> Layer {
@@ -164,7 +197,11 @@ fn the_split_shows_the_patch_on_one_side_only() {
     let shown = gpu::draw(&gpu, view([0.0, 0.0], 1.0), &stack, 40, 30).unwrap();
     let should = rgb(40, 30, |x, y| {
         let changed = (16..30).contains(&x) && (5..15).contains(&y);
-        if changed { [10, 200, 10] } else { [200, 10, 10] }
+        if changed {
+            [10, 200, 10]
+        } else {
+            [200, 10, 10]
+        }
     });
     assert_eq!(shown, should);
 }
@@ -172,7 +209,11 @@ fn the_split_shows_the_patch_on_one_side_only() {
 #[test]
 fn a_photo_larger_than_a_texture_is_shown_reduced() {
     let gpu = Gpu::headless().unwrap();
-    let photo = rgb(20_000, 6, |x, _| if x < 19_000 { [90; 3] } else { [250; 3] });
+    let photo = rgb(
+        20_000,
+        6,
+        |x, _| if x < 19_000 { [90; 3] } else { [250; 3] },
+    );
     let label = |i: usize| u8::from((18_000..18_500).contains(&(i % 20_000)));
     let labels = grid(20_000, 6, (0..20_000 * 6).map(label).collect());
     let mut mask = mask_layer(Arc::new(MaskTexture::new(&gpu, &labels)));
@@ -215,7 +256,11 @@ fn labels() -> Grid<u8> {
         (2, 14) => 2,
         _ => 0,
     };
-    grid(20, 16, (0..20 * 16).map(|i| class(i % 20, i / 20)).collect())
+    grid(
+        20,
+        16,
+        (0..20 * 16).map(|i| class(i % 20, i / 20)).collect(),
+    )
 }
 
 /// What `mask.wgsl` computes, written a second time for the CPU: colour over black at a framebuffer pixel.
@@ -252,7 +297,11 @@ fn twin(layer: &MaskLayer, labels: &Grid<u8>, view: View, x: usize, y: usize) ->
         let [r, g, b, shown] = layer.colors[label as usize];
         if shown > 0.0 {
             let coverage = outline(layer, at, [px, py], scale);
-            let bright = if label == layer.active_class { 0.6 } else { 0.0 };
+            let bright = if label == layer.active_class {
+                0.6
+            } else {
+                0.0
+            };
             blend([r, g, b].map(|c| c + (1.0 - c) * bright), coverage);
         }
     }

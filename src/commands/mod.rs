@@ -67,7 +67,11 @@ struct Outcome<T> {
 ///
 /// # Errors
 /// The error itself if there is one file only; else the number of failures, after all files have been tried.
-fn for_each_file<T: Serialize + Display>(files: &[PathBuf], json: bool, mut step: impl FnMut(usize, &Path) -> Result<T>) -> Result<()> {
+fn for_each_file<T: Serialize + Display>(
+    files: &[PathBuf],
+    json: bool,
+    mut step: impl FnMut(usize, &Path) -> Result<T>,
+) -> Result<()> {
     let mut outcomes = Vec::new();
     let mut failures = Vec::new();
     for (index, path) in files.iter().enumerate() {
@@ -119,7 +123,8 @@ fn output_paths(inputs: &[PathBuf], output: &Path, extension: &str) -> Result<Ve
         refuse_to_replace(inputs, output)?;
         return Ok(vec![output.to_path_buf()]);
     }
-    std::fs::create_dir_all(output).with_context(|| format!("Failed to make the folder {}", output.display()))?;
+    std::fs::create_dir_all(output)
+        .with_context(|| format!("Failed to make the folder {}", output.display()))?;
     let mut taken: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     let mut paths = Vec::new();
     for input in inputs {
@@ -149,7 +154,11 @@ fn refuse_to_replace(inputs: &[PathBuf], output: &Path) -> Result<()> {
     let replaced = inputs
         .iter()
         .any(|input| input.canonicalize().is_ok_and(|input| input == output_file));
-    ensure!(!replaced, "The result would replace its own input, {}", output.display());
+    ensure!(
+        !replaced,
+        "The result would replace its own input, {}",
+        output.display()
+    );
     Ok(())
 }
 
@@ -167,18 +176,25 @@ mod tests {
         assert!(out.is_dir());
         let single = output_paths(&inputs[..1], &folder.path().join("m.png"), "png").unwrap();
         assert_eq!(single, [folder.path().join("m.png")]);
-        assert_eq!(output_paths(&inputs[..1], &out, "png").unwrap(), [out.join("one.png")]);
+        assert_eq!(
+            output_paths(&inputs[..1], &out, "png").unwrap(),
+            [out.join("one.png")]
+        );
     }
 
     #[test]
     fn results_never_replace_each_other_or_an_input() {
         let folder = tempfile::tempdir().unwrap();
         let same = ["a/x.jpg".into(), "b/x.jpg".into()];
-        let error = output_paths(&same, folder.path(), "png").unwrap_err().to_string();
+        let error = output_paths(&same, folder.path(), "png")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("would both be written"), "{error}");
         let photo = folder.path().join("x.png");
         std::fs::write(&photo, b"").unwrap();
-        let error = output_paths(std::slice::from_ref(&photo), &photo, "png").unwrap_err().to_string();
+        let error = output_paths(std::slice::from_ref(&photo), &photo, "png")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("replace its own input"), "{error}");
         assert!(output_paths(&[photo], folder.path(), "png").is_err());
     }

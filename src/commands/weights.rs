@@ -29,7 +29,11 @@ pub fn run(command: WeightsCommand) -> Result<()> {
     match command {
         WeightsCommand::List { json } => list(json),
         WeightsCommand::Import { files, output, f32 } => import(&files, &output, f32),
-        WeightsCommand::Check { files, network, json } => check(files, network.as_deref(), json),
+        WeightsCommand::Check {
+            files,
+            network,
+            json,
+        } => check(files, network.as_deref(), json),
     }
 }
 
@@ -53,7 +57,9 @@ impl fmt::Display for Listed {
             self.name,
             self.path.display()
         )?;
-        self.notes.iter().try_for_each(|(key, note)| write!(f, "\n    {key}: {note}"))
+        self.notes
+            .iter()
+            .try_for_each(|(key, note)| write!(f, "\n    {key}: {note}"))
     }
 }
 
@@ -61,7 +67,11 @@ fn list(json: bool) -> Result<()> {
     let store = Store::find();
     let files = store.files();
     if files.is_empty() {
-        let folders: Vec<String> = store.folders().iter().map(|f| f.display().to_string()).collect();
+        let folders: Vec<String> = store
+            .folders()
+            .iter()
+            .map(|f| f.display().to_string())
+            .collect();
         bail!("No weights found. Looked in {}", folders.join(", "));
     }
     for_each_file(&files, json, |_, path| {
@@ -70,7 +80,9 @@ fn list(json: bool) -> Result<()> {
             name: stem(path),
             parameters: checkpoint.tensors().values().map(Tensor::elem_count).sum(),
             tensors: checkpoint.tensors().len(),
-            bytes: std::fs::metadata(path).map(|meta| meta.len()).unwrap_or_default(),
+            bytes: std::fs::metadata(path)
+                .map(|meta| meta.len())
+                .unwrap_or_default(),
             notes: checkpoint.metadata(),
             path: path.to_path_buf(),
         })
@@ -87,9 +99,17 @@ struct Imported {
 
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let network = self.network.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+        let network = self
+            .network
+            .as_ref()
+            .map(|name| format!(" for {name}"))
+            .unwrap_or_default();
         let (tensors, parameters) = (self.tensors, self.parameters);
-        write!(f, "{tensors} tensors, {parameters} parameters{network}: {}", self.output.display())
+        write!(
+            f,
+            "{tensors} tensors, {parameters} parameters{network}: {}",
+            self.output.display()
+        )
     }
 }
 
@@ -97,7 +117,10 @@ fn import(files: &[PathBuf], output: &Path, is_f32: bool) -> Result<()> {
     let outputs = output_paths(files, output, "safetensors")?;
     for_each_file(files, false, |index, path| {
         let output = outputs.get(index).context("No place to write to")?;
-        if path.extension().is_some_and(|extension| extension == "json") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
             ensure!(!is_f32, "tfjs weights are always written with 16 bits");
             let report = tfjs::import(path, output)?;
             return Ok(Imported {
@@ -109,7 +132,9 @@ fn import(files: &[PathBuf], output: &Path, is_f32: bool) -> Result<()> {
         }
         let checkpoint = Checkpoint::open(path, &Device::Cpu)?;
         let mut notes = checkpoint.metadata();
-        notes.entry("source".to_string()).or_insert_with(|| stem(path));
+        notes
+            .entry("source".to_string())
+            .or_insert_with(|| stem(path));
         let dtype = if is_f32 { DType::F32 } else { DType::F16 };
         weights::save(output, checkpoint.tensors(), &notes, dtype)?;
         Ok(Imported {
@@ -138,7 +163,10 @@ fn check(mut files: Vec<PathBuf>, network: Option<&str>, json: bool) -> Result<(
     let store = Store::find();
     if files.is_empty() {
         // Names, not paths: a missing file is then reported with every folder that was looked in.
-        files = NETWORKS.iter().map(|(name, _)| PathBuf::from(name)).collect();
+        files = NETWORKS
+            .iter()
+            .map(|(name, _)| PathBuf::from(name))
+            .collect();
         if let Some(network) = network {
             files = vec![PathBuf::from(network)];
         }
@@ -154,7 +182,9 @@ fn check(mut files: Vec<PathBuf>, network: Option<&str>, json: bool) -> Result<(
             )
         })?;
         let checkpoint = match path.components().count() {
-            1 if path.extension().is_none() && !path.exists() => store.open(&stem(path), &Device::Cpu)?,
+            1 if path.extension().is_none() && !path.exists() => {
+                store.open(&stem(path), &Device::Cpu)?
+            }
             _ => Checkpoint::open(path, &Device::Cpu)?,
         };
         match checkpoint.load(build) {
@@ -171,5 +201,8 @@ fn check(mut files: Vec<PathBuf>, network: Option<&str>, json: bool) -> Result<(
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }

@@ -3,6 +3,7 @@ pub mod align;
 pub mod baselines;
 pub mod blend;
 pub mod dataset;
+pub mod dense_mapping;
 pub mod edit;
 pub mod generator;
 pub mod labels;

@@ -51,7 +51,12 @@ impl MaskTexture {
             uploaded_bytes: AtomicU64::new(0),
         };
         let (width, height) = (labels.width, labels.height);
-        let all = Rect { x: 0, y: 0, width, height };
+        let all = Rect {
+            x: 0,
+            y: 0,
+            width,
+            height,
+        };
         mask.update(gpu, labels, all);
         mask
     }
@@ -100,7 +105,8 @@ impl MaskTexture {
                 depth_or_array_layers: 1,
             },
         );
-        self.uploaded_bytes.fetch_add((columns * rows) as u64, Relaxed);
+        self.uploaded_bytes
+            .fetch_add((columns * rows) as u64, Relaxed);
     }
 
     /// Bytes sent to the GPU so far, the first upload included.

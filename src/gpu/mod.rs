@@ -146,7 +146,14 @@ struct LayerBinding {
 
 impl Layers {
     /// Writes the uniforms and makes what is new; layers that the stack no longer has are let go.
-    fn prepare(&mut self, gpu: &Gpu, format: wgpu::TextureFormat, canvas: &'static str, view: View, stack: &[Layer]) {
+    fn prepare(
+        &mut self,
+        gpu: &Gpu,
+        format: wgpu::TextureFormat,
+        canvas: &'static str,
+        view: View,
+        stack: &[Layer],
+    ) {
         let mut shaders = gpu.shaders();
         shaders.reload_changed(&gpu.device);
         let uniform = ViewUniform {
@@ -161,7 +168,8 @@ impl Layers {
             .or_insert_with(|| shaders.bind_view(&gpu.device, bytes.len()));
         gpu.queue.write_buffer(&binding.buffer, 0, bytes);
 
-        self.layers.retain(|(of, index), _| *of != canvas || *index < stack.len());
+        self.layers
+            .retain(|(of, index), _| *of != canvas || *index < stack.len());
         for (index, layer) in stack.iter().enumerate() {
             let (texture, view) = layer.texture();
             let (kind, bytes) = (layer.kind(), layer.uniform_bytes());
@@ -204,9 +212,20 @@ impl Layers {
 
 /// A shape for egui that draws `stack`, bottom first, into `rect`. `canvas` names the place on the screen: no two
 /// canvases shown at once may share it.
-pub fn paint(gpu: &Gpu, rect: egui::Rect, canvas: &'static str, view: View, stack: Vec<Layer>) -> egui::Shape {
+pub fn paint(
+    gpu: &Gpu,
+    rect: egui::Rect,
+    canvas: &'static str,
+    view: View,
+    stack: Vec<Layer>,
+) -> egui::Shape {
     let gpu = gpu.clone();
-    let callback = CanvasPaint { gpu, canvas, view, stack };
+    let callback = CanvasPaint {
+        gpu,
+        canvas,
+        view,
+        stack,
+    };
     egui::Shape::Callback(egui_wgpu::Callback::new_paint_callback(rect, callback))
 }
 
@@ -232,7 +251,12 @@ impl egui_wgpu::CallbackTrait for CanvasPaint {
         Vec::new()
     }
 
-    fn paint(&self, _info: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &egui_wgpu::CallbackResources) {
+    fn paint(
+        &self,
+        _info: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        resources: &egui_wgpu::CallbackResources,
+    ) {
         if let Some(layers) = resources.get::<Layers>() {
             layers.paint(pass, self.canvas, self.stack.len());
         }

@@ -45,7 +45,10 @@ pub(super) fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// A pass that clears `target` to black and draws to all of it.
-pub(super) fn begin_pass(encoder: &mut wgpu::CommandEncoder, target: &wgpu::TextureView) -> wgpu::RenderPass<'static> {
+pub(super) fn begin_pass(
+    encoder: &mut wgpu::CommandEncoder,
+    target: &wgpu::TextureView,
+) -> wgpu::RenderPass<'static> {
     encoder
         .begin_render_pass(&wgpu::RenderPassDescriptor {
             label: None,
@@ -118,11 +121,17 @@ pub fn draw(gpu: &Gpu, view: View, stack: &[Layer], width: usize, height: usize)
     gpu.device
         .poll(wgpu::PollType::wait_indefinitely())
         .context("Failed to wait for the graphics device")?;
-    let mapped = buffer.get_mapped_range(..).context("Failed to read the drawn pixels")?;
+    let mapped = buffer
+        .get_mapped_range(..)
+        .context("Failed to read the drawn pixels")?;
     let data = mapped
         .chunks_exact(row_bytes)
         .flat_map(|row| row.as_chunks::<4>().0.iter().take(width))
         .flat_map(|&[r, g, b, _]| [r, g, b])
         .collect();
-    Ok(Rgb { width, height, data })
+    Ok(Rgb {
+        width,
+        height,
+        data,
+    })
 }

@@ -24,14 +24,22 @@ impl PictureTexture {
     /// Uploads a whole photo. Slow for large ones: call it from a job.
     pub fn new(gpu: &Gpu, photo: &Rgb) -> Self {
         let (width, height) = (photo.width, photo.height);
-        let all = Rect { x: 0, y: 0, width, height };
+        let all = Rect {
+            x: 0,
+            y: 0,
+            width,
+            height,
+        };
         Self::patch(gpu, photo, all)
     }
 
     /// Uploads pixels that lie at `rect` of the photo.
     pub fn patch(gpu: &Gpu, pixels: &Rgb, rect: Rect) -> Self {
         let k = gpu.reduction(pixels.width, pixels.height);
-        let (width, height) = (pixels.width.div_ceil(k).max(1), pixels.height.div_ceil(k).max(1));
+        let (width, height) = (
+            pixels.width.div_ceil(k).max(1),
+            pixels.height.div_ceil(k).max(1),
+        );
         let levels = width.max(height).ilog2() + 1;
         let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("picture"),
@@ -40,7 +48,9 @@ impl PictureTexture {
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
             format: FORMAT,
-            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::RENDER_ATTACHMENT,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING
+                | wgpu::TextureUsages::COPY_DST
+                | wgpu::TextureUsages::RENDER_ATTACHMENT,
             view_formats: &[],
         });
         upload(gpu, &texture, pixels, k);
@@ -50,8 +60,16 @@ impl PictureTexture {
             id: TextureId::next(),
             view: texture.create_view(&Default::default()),
             // The last texel of a reduced picture may reach past its edge.
-            size_texels: [pixels.width as f32 / k as f32, pixels.height as f32 / k as f32],
-            rect_in_image: [left, top, left + rect.width as f32, top + rect.height as f32],
+            size_texels: [
+                pixels.width as f32 / k as f32,
+                pixels.height as f32 / k as f32,
+            ],
+            rect_in_image: [
+                left,
+                top,
+                left + rect.width as f32,
+                top + rect.height as f32,
+            ],
         }
     }
 }
@@ -75,7 +93,11 @@ fn upload(gpu: &Gpu, texture: &wgpu::Texture, pixels: &Rgb, k: usize) {
         strip.clear();
         for y in top..top + rows {
             if k == 1 {
-                let row = pixels.data.chunks_exact(3 * width).nth(y).unwrap_or_default();
+                let row = pixels
+                    .data
+                    .chunks_exact(3 * width)
+                    .nth(y)
+                    .unwrap_or_default();
                 let texels = row.as_chunks::<3>().0;
                 strip.extend(texels.iter().flat_map(|&[r, g, b]| [r, g, b, 255]));
             } else {
@@ -86,7 +108,11 @@ fn upload(gpu: &Gpu, texture: &wgpu::Texture, pixels: &Rgb, k: usize) {
             wgpu::TexelCopyTextureInfo {
                 texture,
                 mip_level: 0,
-                origin: wgpu::Origin3d { x: 0, y: top as u32, z: 0 },
+                origin: wgpu::Origin3d {
+                    x: 0,
+                    y: top as u32,
+                    z: 0,
+                },
                 aspect: wgpu::TextureAspect::All,
             },
             &strip,

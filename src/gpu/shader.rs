@@ -25,7 +25,10 @@ pub const SHADERS: [(&str, &str); 2] = [
     ),
     (
         "mask",
-        concat!(include_str!("../../shaders/common.wgsl"), include_str!("../../shaders/mask.wgsl")),
+        concat!(
+            include_str!("../../shaders/common.wgsl"),
+            include_str!("../../shaders/mask.wgsl")
+        ),
     ),
 ];
 
@@ -84,7 +87,10 @@ impl Shaders {
                 mipmap_filter: wgpu::MipmapFilterMode::Linear,
                 ..Default::default()
             }),
-            view_layout: layout(device, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
+            view_layout: layout(
+                device,
+                wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering),
+            ),
             picture_layout: layout(device, texture_binding(color)),
             mask_layout: layout(device, texture_binding(wgpu::TextureSampleType::Uint)),
             checked: Instant::now(),
@@ -100,7 +106,12 @@ impl Shaders {
     }
 
     /// The pipeline that draws `kind` into a framebuffer of this format, made when first asked for.
-    pub(super) fn pipeline(&mut self, device: &wgpu::Device, kind: Kind, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
+    pub(super) fn pipeline(
+        &mut self,
+        device: &wgpu::Device,
+        kind: Kind,
+        format: wgpu::TextureFormat,
+    ) -> wgpu::RenderPipeline {
         if let Some(pipeline) = self.pipelines.get(&(kind, format)) {
             return pipeline.clone();
         }
@@ -109,7 +120,12 @@ impl Shaders {
         pipeline
     }
 
-    fn make_pipeline(&self, device: &wgpu::Device, kind: Kind, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
+    fn make_pipeline(
+        &self,
+        device: &wgpu::Device,
+        kind: Kind,
+        format: wgpu::TextureFormat,
+    ) -> wgpu::RenderPipeline {
         let module = match kind {
             Kind::Picture | Kind::Downsample => &self.picture,
             Kind::Mask => &self.mask,
@@ -119,7 +135,8 @@ impl Shaders {
             bind_group_layouts: &[Some(&self.view_layout), Some(self.layer_layout(kind))],
             immediate_size: 0,
         });
-        let blend = (kind != Kind::Downsample).then_some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
+        let blend =
+            (kind != Kind::Downsample).then_some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
         device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
             label: Some(kind.entry_point()),
             layout: Some(&layout),
@@ -154,7 +171,13 @@ impl Shaders {
     }
 
     /// Group 1 with a uniform buffer of its own and the layer's texture.
-    pub(super) fn bind_layer(&self, device: &wgpu::Device, kind: Kind, len: usize, view: &wgpu::TextureView) -> Binding {
+    pub(super) fn bind_layer(
+        &self,
+        device: &wgpu::Device,
+        kind: Kind,
+        len: usize,
+        view: &wgpu::TextureView,
+    ) -> Binding {
         let texture = wgpu::BindingResource::TextureView(view);
         bind(device, self.layer_layout(kind), len, texture)
     }
@@ -185,11 +208,20 @@ impl Shaders {
     }
 
     fn module_mut(&mut self, name: &str) -> &mut wgpu::ShaderModule {
-        if name == "mask" { &mut self.mask } else { &mut self.picture }
+        if name == "mask" {
+            &mut self.mask
+        } else {
+            &mut self.picture
+        }
     }
 
     /// Takes a new source in use if it compiles and fits its bindings; else keeps the old one. Returns the error.
-    fn try_replace(&mut self, device: &wgpu::Device, name: &'static str, source: &str) -> Option<String> {
+    fn try_replace(
+        &mut self,
+        device: &wgpu::Device,
+        name: &'static str,
+        source: &str,
+    ) -> Option<String> {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let new = compile(device, name, source);
         let old = std::mem::replace(self.module_mut(name), new);
@@ -250,7 +282,12 @@ fn layout(device: &wgpu::Device, second: wgpu::BindingType) -> wgpu::BindGroupLa
     })
 }
 
-fn bind(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, len: usize, second: wgpu::BindingResource<'_>) -> Binding {
+fn bind(
+    device: &wgpu::Device,
+    layout: &wgpu::BindGroupLayout,
+    len: usize,
+    second: wgpu::BindingResource<'_>,
+) -> Binding {
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: len as u64,
@@ -282,7 +319,11 @@ mod tests {
         let syntax = shaders.try_replace(&gpu.device, "mask", "fn fs_mask( {");
         assert!(syntax.is_some());
         let bindings = source.replace("texture_2d<u32>", "texture_2d<f32>");
-        assert!(shaders.try_replace(&gpu.device, "mask", &bindings).is_some());
+        assert!(
+            shaders
+                .try_replace(&gpu.device, "mask", &bindings)
+                .is_some()
+        );
         assert_eq!(shaders.pipeline(&gpu.device, Kind::Mask, format), good);
 
         assert_eq!(shaders.try_replace(&gpu.device, "mask", source), None);

@@ -172,7 +172,10 @@ impl Machine<'_> {
         match op {
             0x80 => {
                 let protocol = self.byte()?;
-                ensure!(protocol == 2, "The pickle has protocol {protocol}, PyTorch writes 2");
+                ensure!(
+                    protocol == 2,
+                    "The pickle has protocol {protocol}, PyTorch writes 2"
+                );
             }
             b'(' => self.stack.push(Value::Mark),
             b'N' => self.stack.push(Value::None),
@@ -255,7 +258,10 @@ impl Machine<'_> {
             b'b' => {
                 self.pop()?; // `_metadata` of a state dict: layer versions, not needed to read tensors
             }
-            other => bail!("Instruction {other:#04x} at byte {} does not occur in checkpoints", self.at),
+            other => bail!(
+                "Instruction {other:#04x} at byte {} does not occur in checkpoints",
+                self.at
+            ),
         }
         Ok(())
     }
@@ -291,7 +297,10 @@ impl Machine<'_> {
         let is_negative = digits.last().is_some_and(|top| top & 0x80 != 0);
         let fill = if is_negative { 0xff } else { 0 };
         let mut value = [fill; 16];
-        value.iter_mut().zip(digits).for_each(|(to, from)| *to = *from);
+        value
+            .iter_mut()
+            .zip(digits)
+            .for_each(|(to, from)| *to = *from);
         self.stack.push(Value::Int(i128::from_le_bytes(value)));
         Ok(())
     }
@@ -313,7 +322,9 @@ impl Machine<'_> {
 
     fn pop_many(&mut self, count: usize) -> Result<Vec<Value>> {
         let start = self.stack.len().checked_sub(count);
-        Ok(self.stack.split_off(start.context("The pickle's stack is empty")?))
+        Ok(self
+            .stack
+            .split_off(start.context("The pickle's stack is empty")?))
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Value>> {
@@ -356,7 +367,10 @@ impl Machine<'_> {
     fn remember(&mut self, slot: u32) -> Result<()> {
         let value = self.stack.last().context("The pickle's stack is empty")?;
         self.memo.insert(slot, value.clone());
-        ensure!(self.memo.len() < MAX_VALUES, "The pickle holds too many values for a checkpoint");
+        ensure!(
+            self.memo.len() < MAX_VALUES,
+            "The pickle holds too many values for a checkpoint"
+        );
         Ok(())
     }
 
@@ -394,7 +408,9 @@ impl Machine<'_> {
             ("torch", "ShortStorage") => StorageKind::Short,
             ("torch", "ByteStorage") => StorageKind::Byte,
             ("torch", "BoolStorage") => StorageKind::Bool,
-            _ => bail!("The file wants to run `{module}.{name}`, which is never done here; save the plain state_dict instead"),
+            _ => bail!(
+                "The file wants to run `{module}.{name}`, which is never done here; save the plain state_dict instead"
+            ),
         };
         Ok(Global::Storage(kind))
     }
@@ -435,7 +451,8 @@ impl Machine<'_> {
             }
             Value::Global(Global::RebuildParameter) => {
                 let tensor = self.tuple(&arguments)?.first().cloned();
-                self.stack.push(tensor.context("A parameter has no tensor")?);
+                self.stack
+                    .push(tensor.context("A parameter has no tensor")?);
             }
             _ => bail!("The pickle calls something that is no known function"),
         }
@@ -456,7 +473,16 @@ impl Machine<'_> {
 
     /// `_rebuild_tensor_v2(storage, offset, shape, stride, requires_grad, hooks[, metadata])`.
     fn rebuild_tensor(&self, arguments: &Value) -> Result<View> {
-        let [Value::Object(storage), Value::Int(offset), shape, stride, _, _, ..] = self.tuple(arguments)? else {
+        let [
+            Value::Object(storage),
+            Value::Int(offset),
+            shape,
+            stride,
+            _,
+            _,
+            ..,
+        ] = self.tuple(arguments)?
+        else {
             bail!("A tensor is not described as PyTorch does it");
         };
         let Some(Object::Storage(storage)) = self.objects.get(*storage) else {

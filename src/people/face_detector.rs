@@ -54,7 +54,8 @@ impl Detection {
     pub fn iou(&self, other: &Self) -> f32 {
         let [ax0, ay0, ax1, ay1] = self.bbox_in_image;
         let [bx0, by0, bx1, by1] = other.bbox_in_image;
-        let overlap = (ax1.min(bx1) - ax0.max(bx0)).max(0.0) * (ay1.min(by1) - ay0.max(by0)).max(0.0);
+        let overlap =
+            (ax1.min(bx1) - ax0.max(bx0)).max(0.0) * (ay1.min(by1) - ay0.max(by0)).max(0.0);
         let union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - overlap;
         if union > 0.0 { overlap / union } else { 0.0 }
     }
@@ -73,7 +74,10 @@ pub(super) fn tfjs_layers() -> Vec<(String, String)> {
                 n => format!("depthwise_conv2d_{n}"),
             };
             names.push((theirs, format!("{ours}.{half}.depthwise")));
-            names.push((format!("conv2d_{number}"), format!("{ours}.{half}.pointwise")));
+            names.push((
+                format!("conv2d_{number}"),
+                format!("{ours}.{half}.pointwise"),
+            ));
         }
     };
     let mut convolution = 1;
@@ -144,7 +148,13 @@ struct Block {
 }
 
 impl Block {
-    fn load(inputs: usize, middle: usize, outputs: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
+    fn load(
+        inputs: usize,
+        middle: usize,
+        outputs: usize,
+        stride: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
         let half = |index: usize, from: usize, to: usize| -> Result<[Conv; 2]> {
             let vb = vb.pp(index);
             Ok([
@@ -233,7 +243,9 @@ impl FaceDetector {
         // Stage: width, width of the encoder stage that it joins, narrow width inside a block.
         const DECODER: [(usize, usize, usize); 3] = [(96, 192, 48), (64, 128, 32), (48, 64, 24)];
         let mut decoder = Vec::new();
-        for (stage, (&blocks, (width, joined, middle))) in DECODER_BLOCKS.iter().zip(DECODER).enumerate() {
+        for (stage, (&blocks, (width, joined, middle))) in
+            DECODER_BLOCKS.iter().zip(DECODER).enumerate()
+        {
             let vb = vb.pp("decoder").pp(stage);
             decoder.push(DecoderStage {
                 squeeze: Conv::pointwise(inputs, width, vb.pp("squeeze"))?,
@@ -275,7 +287,10 @@ impl FaceDetector {
                 ys = block.forward(&ys)?;
             }
         }
-        Ok((self.score.forward(&ys)?.squeeze(D::Minus1)?, self.bbox.forward(&ys)?))
+        Ok((
+            self.score.forward(&ys)?.squeeze(D::Minus1)?,
+            self.bbox.forward(&ys)?,
+        ))
     }
 
     /// Faces in one picture [1, 3, H, W] in [-1, 1] that score at least `min_score`, in its own pixels, overlaps
@@ -286,7 +301,10 @@ impl FaceDetector {
         let scores = scores.flatten_all()?.to_vec1::<f32>()?;
         let boxes = boxes.flatten_all()?.to_vec1::<f32>()?;
         let min_logit = (min_score / (1.0 - min_score)).ln();
-        let cells = scores.iter().zip(boxes.as_chunks::<BOX_VALUES>().0).enumerate();
+        let cells = scores
+            .iter()
+            .zip(boxes.as_chunks::<BOX_VALUES>().0)
+            .enumerate();
         Ok(cells
             .filter(|(_, (logit, _))| **logit >= min_logit)
             .map(|(cell, (logit, values))| {
@@ -302,7 +320,10 @@ fn decode(cell: [f32; 2], logit: f32, values: &[f32; BOX_VALUES]) -> Detection {
     let [cx, cy, w, h, keypoints @ ..] = values;
     let [x, y] = [cell[0] + cx, cell[1] + cy];
     let mut keypoints_in_image = [[0.0; 2]; 6];
-    for (point, offset) in keypoints_in_image.iter_mut().zip(keypoints.as_chunks::<2>().0) {
+    for (point, offset) in keypoints_in_image
+        .iter_mut()
+        .zip(keypoints.as_chunks::<2>().0)
+    {
         *point = [cell[0] + offset[0], cell[1] + offset[1]];
     }
     Detection {

@@ -17,7 +17,11 @@ fn compare(name: &str) {
     assert_eq!(boxes.dims(), [1, 48, 48, BOX_VALUES]);
     let golden = golden(name);
     golden.assert_close("scores", &scores, TOLERANCE);
-    let cells: Vec<u32> = golden.values("cells").iter().map(|&cell| cell as u32).collect();
+    let cells: Vec<u32> = golden
+        .values("cells")
+        .iter()
+        .map(|&cell| cell as u32)
+        .collect();
     let cells = Tensor::new(cells, &Device::Cpu).unwrap();
     let boxes = boxes.reshape((48 * 48, BOX_VALUES)).unwrap();
     golden.assert_close("boxes", &boxes.index_select(&cells, 0).unwrap(), TOLERANCE);
@@ -42,7 +46,10 @@ fn decodes_boxes_around_the_face() {
     for face in found {
         let [x0, y0, x1, y1] = face.bbox_in_image;
         // Read off the picture: the head spans about 65..120 across and 55..135 down.
-        assert!(x0 > 55.0 && x1 < 135.0 && y0 > 55.0 && y1 < 140.0, "{face:?}");
+        assert!(
+            x0 > 55.0 && x1 < 135.0 && y0 > 55.0 && y1 < 140.0,
+            "{face:?}"
+        );
         let [right_eye, left_eye, nose, mouth, ..] = face.keypoints_in_image;
         assert!(
             right_eye[0] < left_eye[0] && nose[1] > right_eye[1] && mouth[1] > nose[1],

@@ -26,7 +26,9 @@ const MAP_PX: usize = 48;
 /// Side of a sampled region.
 const REGION_PX: usize = 16;
 /// Widths after each trunk block; blocks 2, 5, 8, 11 and 14 halve the map.
-const TRUNK: [usize; 17] = [16, 16, 32, 32, 32, 64, 64, 64, 128, 128, 128, 128, 128, 128, 128, 128, 128];
+const TRUNK: [usize; 17] = [
+    16, 16, 32, 32, 32, 64, 64, 64, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+];
 /// The regions are sampled from the output of this block.
 const MAP_BLOCK: usize = 2;
 /// Widths after each block of a region's branch; blocks 2, 5 and 8 halve the map.
@@ -177,7 +179,11 @@ impl Block {
         let pad = Pad::same((h, w), (3, 3), stride);
         let ys = depthwise_conv2d(xs, &self.depthwise, None, stride, pad)?;
         let ys = self.pointwise.convolve(&ys, 1, Pad::default())?;
-        let shortcut = if self.halve { max_pool2d(xs, 2, 2)? } else { xs.clone() };
+        let shortcut = if self.halve {
+            max_pool2d(xs, 2, 2)?
+        } else {
+            xs.clone()
+        };
         let shortcut = shortcut.pad_with_zeros(1, 0, ys.dim(1)? - inputs)?;
         self.pointwise.activate(&(shortcut + ys)?)
     }
@@ -206,7 +212,10 @@ impl Regressor {
     }
 
     fn values(&self, features: &Tensor) -> Result<Vec<f32>> {
-        self.head.convolve(features, 1, Pad::default())?.flatten_all()?.to_vec1()
+        self.head
+            .convolve(features, 1, Pad::default())?
+            .flatten_all()?
+            .to_vec1()
     }
 }
 
@@ -243,7 +252,9 @@ impl Branch {
         // The branch answers in pixels of a region four times as fine as the one it sees.
         const REGION: f32 = CROP_FROM_MAP * REGION_PX as f32;
         let points = values.as_chunks::<2>().0.iter();
-        Ok(points.map(|[x, y]| frame.apply([x / REGION, y / REGION])).collect())
+        Ok(points
+            .map(|[x, y]| frame.apply([x / REGION, y / REGION]))
+            .collect())
     }
 }
 
@@ -259,10 +270,15 @@ fn sample(map: &Tensor, at: impl Fn(f32, f32) -> [f32; 2]) -> Result<Tensor> {
             let [x, y] = at(column as f32, row as f32);
             let (fx, fy) = (x - x.floor(), y - y.floor());
             for (corner, (dx, dy)) in [(0, 0), (1, 0), (0, 1), (1, 1)].into_iter().enumerate() {
-                let (cx, cy) = (clamp(x.floor() + dx as f32, w), clamp(y.floor() + dy as f32, h));
+                let (cx, cy) = (
+                    clamp(x.floor() + dx as f32, w),
+                    clamp(y.floor() + dy as f32, h),
+                );
                 let wx = if dx == 1 { fx } else { 1.0 - fx };
                 let wy = if dy == 1 { fy } else { 1.0 - fy };
-                if let (Some(indices), Some(weights)) = (corners.get_mut(corner), weights.get_mut(corner)) {
+                if let (Some(indices), Some(weights)) =
+                    (corners.get_mut(corner), weights.get_mut(corner))
+                {
                     indices.push(cy * w as u32 + cx);
                     weights.push(wx * wy);
                 }
@@ -327,7 +343,12 @@ impl FaceMesh {
         }
         let features = self.mesh.features(&ys)?;
         let mesh = self.mesh.values(&features)?;
-        let mesh: Vec<[f32; 2]> = mesh.as_chunks::<3>().0.iter().map(|[x, y, _]| [*x, *y]).collect();
+        let mesh: Vec<[f32; 2]> = mesh
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .map(|[x, y, _]| [*x, *y])
+            .collect();
         let flag = self.flag.convolve(&features, 1, Pad::default())?;
         let flag = flag.i((0, 0, 0, 0))?.to_scalar::<f32>()?;
         let [lips, right_eye, left_eye] = &self.branches;
@@ -336,7 +357,11 @@ impl FaceMesh {
             right_eye.forward(&map, &mesh)?,
             left_eye.forward(&map, &mesh)?,
         ];
-        Ok(RawMesh { flag, mesh, regions })
+        Ok(RawMesh {
+            flag,
+            mesh,
+            regions,
+        })
     }
 
     /// Landmarks of the face in one crop [1, 3, 192, 192] with values in [0, 1], the face upright in its middle.

@@ -17,7 +17,11 @@ fn compare(name: &str) {
     let raw = mesh.raw(&picture(name)).unwrap();
     let golden = golden(name);
     // The golden mesh has depth too.
-    let points: Vec<f32> = golden.values("mesh").chunks_exact(3).flat_map(|p| [p[0], p[1]]).collect();
+    let points: Vec<f32> = golden
+        .values("mesh")
+        .chunks_exact(3)
+        .flat_map(|p| [p[0], p[1]])
+        .collect();
     golden.assert_values_close("mesh", &points, &flat(&raw.mesh), TOLERANCE);
     let [lips, right_eye, left_eye] = &raw.regions;
     golden.assert_close("lips", &flat(lips), TOLERANCE);
@@ -56,7 +60,11 @@ fn refined_points_replace_the_mesh() {
         .collect();
     assert_eq!(refined.len(), 80 + 71 + 71);
     for (index, (refined_point, raw_point)) in found.points.iter().zip(&raw.mesh).enumerate() {
-        assert_eq!(refined_point != raw_point, refined.contains(&index), "point {index}");
+        assert_eq!(
+            refined_point != raw_point,
+            refined.contains(&index),
+            "point {index}"
+        );
     }
     assert_eq!(found.points[61], raw.regions[0][0]);
 }
@@ -64,10 +72,19 @@ fn refined_points_replace_the_mesh() {
 #[test]
 fn a_face_at_the_border_and_no_face_give_finite_points() {
     let mesh = FaceMesh::load(weights("face_mesh")).unwrap();
-    let shifted = picture("mesh_a").narrow(3, 100, 92).unwrap().pad_with_zeros(3, 0, 100).unwrap();
+    let shifted = picture("mesh_a")
+        .narrow(3, 100, 92)
+        .unwrap()
+        .pad_with_zeros(3, 0, 100)
+        .unwrap();
     for xs in [
         shifted,
-        Tensor::zeros((1, 3, INPUT_PX, INPUT_PX), candle_core::DType::F32, &Device::Cpu).unwrap(),
+        Tensor::zeros(
+            (1, 3, INPUT_PX, INPUT_PX),
+            candle_core::DType::F32,
+            &Device::Cpu,
+        )
+        .unwrap(),
     ] {
         let found = mesh.in_crop(&xs).unwrap();
         assert!(found.points.as_flattened().iter().all(|v| v.is_finite()));

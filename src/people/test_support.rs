@@ -18,11 +18,18 @@ pub fn weights(name: &str) -> VarBuilder<'static> {
 
 /// The picture `name` as [1, 3, H, W] in [0, 1].
 pub fn picture(name: &str) -> Tensor {
-    let rgb = image::open(path(&format!("tests/data/people/{name}.png"))).unwrap().to_rgb8();
+    let rgb = image::open(path(&format!("tests/data/people/{name}.png")))
+        .unwrap()
+        .to_rgb8();
     let (w, h) = (rgb.width() as usize, rgb.height() as usize);
     let values: Vec<f32> = rgb.as_raw().iter().map(|&v| f32::from(v) / 255.0).collect();
     let hwc = Tensor::from_vec(values, (h, w, 3), &Device::Cpu).unwrap();
-    hwc.permute((2, 0, 1)).unwrap().unsqueeze(0).unwrap().contiguous().unwrap()
+    hwc.permute((2, 0, 1))
+        .unwrap()
+        .unsqueeze(0)
+        .unwrap()
+        .contiguous()
+        .unwrap()
 }
 
 pub struct Golden(HashMap<String, Tensor>);
@@ -48,8 +55,16 @@ impl Golden {
         assert_eq!(got.len(), want.len(), "{key}");
         let low = want.iter().copied().fold(f32::INFINITY, f32::min);
         let high = want.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst <= tolerance * (high - low), "{key}: {worst} of range {}", high - low);
+        let worst = got
+            .iter()
+            .zip(want)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(
+            worst <= tolerance * (high - low),
+            "{key}: {worst} of range {}",
+            high - low
+        );
         assert!(got.iter().all(|v| v.is_finite()), "{key}");
     }
 }

@@ -58,12 +58,23 @@ pub fn import(json_path: &Path, out_path: &Path) -> Result<ImportReport> {
         ("face_detector", face_detector::tfjs_layers()),
         ("face_mesh", face_mesh::tfjs_layers()),
     ];
-    let known = known
-        .into_iter()
-        .find(|(_, names)| names.iter().all(|(theirs, _)| found.contains(theirs.as_str())));
+    let known = known.into_iter().find(|(_, names)| {
+        names
+            .iter()
+            .all(|(theirs, _)| found.contains(theirs.as_str()))
+    });
     let (network, names) = match known {
-        Some((network, names)) => (Some(network.to_owned()), names.into_iter().collect::<HashMap<_, _>>()),
-        None => (None, found.iter().map(|name| (name.to_string(), name.to_string())).collect()),
+        Some((network, names)) => (
+            Some(network.to_owned()),
+            names.into_iter().collect::<HashMap<_, _>>(),
+        ),
+        None => (
+            None,
+            found
+                .iter()
+                .map(|name| (name.to_string(), name.to_string()))
+                .collect(),
+        ),
     };
 
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
@@ -74,16 +85,22 @@ pub fn import(json_path: &Path, out_path: &Path) -> Result<ImportReport> {
             continue;
         };
         for (part, tensor) in layer.tensors(&model)? {
-            let half = to_f16(&tensor).with_context(|| format!("Failed to convert {name}.{part}"))?;
+            let half =
+                to_f16(&tensor).with_context(|| format!("Failed to convert {name}.{part}"))?;
             let clash = tensors.insert(format!("{name}.{part}"), half);
             ensure!(clash.is_none(), "two layers are called {name}");
         }
     }
-    ensure!(!tensors.is_empty(), "{} has no layers with weights", json_path.display());
+    ensure!(
+        !tensors.is_empty(),
+        "{} has no layers with weights",
+        json_path.display()
+    );
     let parameters = tensors.values().map(Tensor::elem_count).sum();
     // One key only: the header's map has no fixed order, and the same input must give the same file.
     let about = HashMap::from([("source".to_owned(), model.source.clone())]);
-    let bytes = safetensors::serialize(&tensors, Some(about)).context("Failed to encode the weights")?;
+    let bytes =
+        safetensors::serialize(&tensors, Some(about)).context("Failed to encode the weights")?;
     write_whole(out_path, &bytes)?;
     Ok(ImportReport {
         network,
@@ -108,7 +125,10 @@ fn to_f16(tensor: &Tensor) -> Result<Tensor> {
     let largest = tensor.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
     // `max` skips NaN, a sum does not.
     let sum = tensor.sum_all()?.to_scalar::<f32>()?;
-    ensure!(largest <= 65_504.0 && sum.is_finite(), "a value does not fit a 16-bit float");
+    ensure!(
+        largest <= 65_504.0 && sum.is_finite(),
+        "a value does not fit a 16-bit float"
+    );
     Ok(tensor.to_dtype(DType::F16)?)
 }
 
@@ -168,19 +188,29 @@ struct Model {
 impl Model {
     fn read(json_path: &Path) -> Result<Self> {
         let text = read_bounded(json_path, MAX_JSON_BYTES)?;
-        let json: ModelJson =
-            serde_json::from_slice(&text).with_context(|| format!("Failed to read {} as a tfjs graph model", json_path.display()))?;
+        let json: ModelJson = serde_json::from_slice(&text).with_context(|| {
+            format!(
+                "Failed to read {} as a tfjs graph model",
+                json_path.display()
+            )
+        })?;
         if let Some(format) = &json.format {
-            ensure!(format == "graph-model", "{format} is not supported, only graph-model is");
+            ensure!(
+                format == "graph-model",
+                "{format} is not supported, only graph-model is"
+            );
         }
-        ensure!(json.topology.node.len() <= MAX_NODES, "the graph has too many nodes");
+        ensure!(
+            json.topology.node.len() <= MAX_NODES,
+            "the graph has too many nodes"
+        );
         let folder = json_path.parent().unwrap_or(Path::new(""));
         let mut weights = HashMap::new();
         for group in &json.manifest {
             let data = read_shards(folder, &group.paths)?;
-            group
-                .decode(&data, &mut weights)
-                .with_context(|| format!("Failed to read the weights in {}", group.paths.join(", ")))?;
+            group.decode(&data, &mut weights).with_context(|| {
+                format!("Failed to read the weights in {}", group.paths.join(", "))
+            })?;
         }
         let stem = json_path.file_stem().unwrap_or_default().to_string_lossy();
         let by = json.generated_by.as_deref().unwrap_or("unknown");
@@ -224,14 +254,23 @@ impl Model {
             if layers.iter().any(|other| other.weight == layer.weight) {
                 continue;
             }
-            ensure!(names.insert(layer.name.clone()), "two layers are called {}", layer.name);
+            ensure!(
+                names.insert(layer.name.clone()),
+                "two layers are called {}",
+                layer.name
+            );
             layers.push(layer);
         }
         Ok(layers)
     }
 
     /// Walks from a layer through the additions after it, up to its activation.
-    fn follow<'a>(&'a self, node: &'a Node, readers: &HashMap<&str, Vec<&'a Node>>, layer: &mut Layer<'a>) {
+    fn follow<'a>(
+        &'a self,
+        node: &'a Node,
+        readers: &HashMap<&str, Vec<&'a Node>>,
+        layer: &mut Layer<'a>,
+    ) {
         let mut at = node;
         // Bias and shortcut are all that can stand in between; the bound also ends a cyclic graph.
         for _ in 0..4 {
@@ -258,7 +297,9 @@ impl Model {
     }
 
     fn weight(&self, name: &str) -> Result<&Tensor> {
-        self.weights.get(name).with_context(|| format!("{name} is missing"))
+        self.weights
+            .get(name)
+            .with_context(|| format!("{name} is missing"))
     }
 }
 
@@ -354,7 +395,11 @@ impl Entry {
     }
 
     fn values(&self) -> Result<usize> {
-        ensure!(self.shape.len() <= MAX_RANK, "{} has too many dimensions", self.name);
+        ensure!(
+            self.shape.len() <= MAX_RANK,
+            "{} has too many dimensions",
+            self.name
+        );
         self.shape
             .iter()
             .try_fold(1usize, |n, &dim| n.checked_mul(dim))
@@ -366,7 +411,9 @@ impl Entry {
         if self.dtype != "float32" || bytes.is_empty() {
             return Ok(None);
         }
-        let raw = |dtype| Tensor::from_raw_buffer(bytes, dtype, &self.shape, &Device::Cpu)?.to_dtype(DType::F32);
+        let raw = |dtype| {
+            Tensor::from_raw_buffer(bytes, dtype, &self.shape, &Device::Cpu)?.to_dtype(DType::F32)
+        };
         let Some(q) = &self.quantization else {
             return Ok(Some(raw(DType::F32)?));
         };
@@ -379,13 +426,23 @@ impl Entry {
                 .iter()
                 .map(|&pair| f64::from(u16::from_le_bytes(pair)))
                 .collect(),
-            other => bail!("{} is quantised as {other}, which is not supported", self.name),
+            other => bail!(
+                "{} is quantised as {other}, which is not supported",
+                self.name
+            ),
         };
         let (Some(scale), Some(min)) = (q.scale, q.min) else {
             bail!("{} lacks its quantisation scale", self.name);
         };
-        let values: Vec<f32> = steps.into_iter().map(|step| (step * scale + min) as f32).collect();
-        Ok(Some(Tensor::from_vec(values, self.shape.as_slice(), &Device::Cpu)?))
+        let values: Vec<f32> = steps
+            .into_iter()
+            .map(|step| (step * scale + min) as f32)
+            .collect();
+        Ok(Some(Tensor::from_vec(
+            values,
+            self.shape.as_slice(),
+            &Device::Cpu,
+        )?))
     }
 }
 
@@ -413,12 +470,17 @@ impl Group {
 }
 
 fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
-    let file = fs::File::open(path).with_context(|| format!("Failed to open {}", path.display()))?;
+    let file =
+        fs::File::open(path).with_context(|| format!("Failed to open {}", path.display()))?;
     let mut bytes = Vec::new();
     file.take(max_bytes + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("Failed to read {}", path.display()))?;
-    ensure!(bytes.len() as u64 <= max_bytes, "{} is too large", path.display());
+    ensure!(
+        bytes.len() as u64 <= max_bytes,
+        "{} is too large",
+        path.display()
+    );
     Ok(bytes)
 }
 
@@ -426,9 +488,17 @@ fn read_shards(folder: &Path, paths: &[String]) -> Result<Vec<u8>> {
     let mut data = Vec::new();
     for path in paths {
         // A manifest may name files beside it and nothing else.
-        let plain = Path::new(path).file_name().is_some_and(|name| name == path.as_str());
-        ensure!(plain && !path.contains('\\'), "the shard {path:?} is not a plain file name");
-        data.extend(read_bounded(&folder.join(path), MAX_BIN_BYTES - data.len() as u64)?);
+        let plain = Path::new(path)
+            .file_name()
+            .is_some_and(|name| name == path.as_str());
+        ensure!(
+            plain && !path.contains('\\'),
+            "the shard {path:?} is not a plain file name"
+        );
+        data.extend(read_bounded(
+            &folder.join(path),
+            MAX_BIN_BYTES - data.len() as u64,
+        )?);
     }
     Ok(data)
 }

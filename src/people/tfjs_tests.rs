@@ -8,7 +8,10 @@ use tempfile::TempDir;
 use super::*;
 
 fn f16_bytes(values: &[f32]) -> Vec<u8> {
-    let tensor = Tensor::new(values, &Device::Cpu).unwrap().to_dtype(DType::F16).unwrap();
+    let tensor = Tensor::new(values, &Device::Cpu)
+        .unwrap()
+        .to_dtype(DType::F16)
+        .unwrap();
     let bytes = safetensors::serialize([("x", &tensor)], None).unwrap();
     bytes[bytes.len() - 2 * values.len()..].to_vec()
 }
@@ -19,7 +22,8 @@ fn f32_bytes(values: &[f32]) -> Vec<u8> {
 
 /// conv (f16 weight, bias after it, shortcut, PReLU) -> depthwise (u8) -> linear (f32, fused bias).
 fn model() -> (Value, Vec<u8>) {
-    let node = |name: &str, op: &str, input: &[&str]| json!({ "name": name, "op": op, "input": input });
+    let node =
+        |name: &str, op: &str, input: &[&str]| json!({ "name": name, "op": op, "input": input });
     let half = json!({ "dtype": "float16", "original_dtype": "float32" });
     let weights = json!([
         { "name": "a/Conv2D/filter", "shape": [1, 2, 3, 2], "dtype": "float32", "quantization": half },
@@ -88,7 +92,12 @@ fn weights_get_pytorch_layouts_and_the_layers_names() {
     let tensors = candle_core::safetensors::load(&out, &Device::Cpu).unwrap();
     let mut names: Vec<_> = tensors.keys().map(String::as_str).collect();
     names.sort();
-    assert_eq!(names, ["a.bias", "a.slope", "a.weight", "b.weight", "c.bias", "c.weight"]);
+    assert_eq!(
+        names,
+        [
+            "a.bias", "a.slope", "a.weight", "b.weight", "c.bias", "c.weight"
+        ]
+    );
     assert!(tensors.values().all(|t| t.dtype() == DType::F16));
     let values = |name: &str| -> Vec<f32> {
         tensors[name]
@@ -101,7 +110,10 @@ fn weights_get_pytorch_layouts_and_the_layers_names() {
     };
     assert_eq!(tensors["a.weight"].dims(), [2, 3, 1, 2]);
     // [o][i][0][kw] reads [0][kw][i][o] = 6·kw + 2·i + o.
-    assert_eq!(values("a.weight"), [0., 6., 2., 8., 4., 10., 1., 7., 3., 9., 5., 11.]);
+    assert_eq!(
+        values("a.weight"),
+        [0., 6., 2., 8., 4., 10., 1., 7., 3., 9., 5., 11.]
+    );
     assert_eq!(values("a.bias"), [0.5, -0.5]);
     assert_eq!(tensors["a.slope"].dims(), [2]);
     assert_eq!(tensors["b.weight"].dims(), [2, 1, 1, 1]);
@@ -118,7 +130,10 @@ fn the_same_input_gives_the_same_file() {
     for out in &outs {
         import(&path, out).unwrap();
     }
-    assert_eq!(std::fs::read(&outs[0]).unwrap(), std::fs::read(&outs[1]).unwrap());
+    assert_eq!(
+        std::fs::read(&outs[0]).unwrap(),
+        std::fs::read(&outs[1]).unwrap()
+    );
 }
 
 #[test]
@@ -146,21 +161,34 @@ fn broken_files_are_refused_with_the_reason() {
     assert!(error(&good, &[data.as_slice(), &[0]].concat()).contains("1 bytes are left over"));
     assert!(error(&json!({ "hello": 1 }), &data).contains("as a tfjs graph model"));
     assert!(error(&json!([]), &data).contains("as a tfjs graph model"));
-    let weight = |json: &mut Value, key: &str, value: Value| json["weightsManifest"][0]["weights"][0][key] = value;
+    let weight = |json: &mut Value, key: &str, value: Value| {
+        json["weightsManifest"][0]["weights"][0][key] = value
+    };
     let huge = u64::MAX / 2;
     assert!(edited(&|json| weight(json, "shape", json!([huge, huge]))).contains("too large"));
     assert!(edited(&|json| weight(json, "shape", json!([u64::MAX]))).contains("too large"));
-    assert!(edited(&|json| weight(json, "shape", json!([1, 1, 1, 1, 1, 1, 1]))).contains("too many dimensions"));
+    assert!(
+        edited(&|json| weight(json, "shape", json!([1, 1, 1, 1, 1, 1, 1])))
+            .contains("too many dimensions")
+    );
     assert!(edited(&|json| weight(json, "shape", json!([-1]))).contains("as a tfjs graph model"));
     assert!(edited(&|json| weight(json, "shape", json!([6, 2]))).contains("has shape [6, 2]"));
-    assert!(edited(&|json| weight(json, "quantization", json!({ "dtype": "int4" }))).contains("int4"));
-    assert!(edited(&|json| weight(json, "quantization", json!({ "dtype": "uint16" }))).contains("scale"));
+    assert!(
+        edited(&|json| weight(json, "quantization", json!({ "dtype": "int4" }))).contains("int4")
+    );
+    assert!(
+        edited(&|json| weight(json, "quantization", json!({ "dtype": "uint16" })))
+            .contains("scale")
+    );
     assert!(edited(&|json| weight(json, "name", json!("a/bias/y"))).contains("twice"));
     assert!(edited(&|json| json["format"] = json!("layers-model")).contains("layers-model"));
     assert!(edited(&|json| json["modelTopology"]["node"] = json!([])).contains("no layers"));
     for path in ["../one.bin", "/etc/passwd", "", "..", "a\\b", "sub/one.bin"] {
         let message = edited(&|json| json["weightsManifest"][0]["paths"] = json!([path]));
-        assert!(message.contains("not a plain file name"), "{path}: {message}");
+        assert!(
+            message.contains("not a plain file name"),
+            "{path}: {message}"
+        );
     }
     let missing = edited(&|json| json["weightsManifest"][0]["paths"] = json!(["none.bin"]));
     assert!(missing.contains("none.bin"), "{missing}");
@@ -185,5 +213,8 @@ fn a_cyclic_graph_ends() {
     json["modelTopology"]["node"][3]["input"] = json!(["sum", "a"]);
     json["modelTopology"]["node"][4]["input"] = json!(["a/bias"]);
     let (folder, path) = write(&json, &data);
-    assert_eq!(import(&path, &folder.path().join("out")).unwrap().tensors, 4);
+    assert_eq!(
+        import(&path, &folder.path().join("out")).unwrap().tensors,
+        4
+    );
 }
