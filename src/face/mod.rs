@@ -10,4 +10,5 @@ pub mod labels;
 pub mod mask;
 pub mod metrics;
 pub mod parser;
+pub mod style;
 pub mod train_parser;

@@ -8,6 +8,7 @@ use crate::nn::activation::Activation;
 use crate::nn::blocks::{Conv, GroupNorm, Linear, ResidualBlock};
 use crate::nn::resize::{resize_bilinear, upsample_nearest2x};
 use crate::nn::shuffle::{pixel_shuffle, pixel_unshuffle};
+use crate::raster::{Rgb, resize_rgb, rgb_to_tensor};
 use candle_core::{D, Device, IndexOp, Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -109,11 +110,10 @@ impl Parser {
         Self::new(&ParserConfig::default(), vb)
     }
 
-    /// `xs` [N, 3, 256, 256] in [−1, 1] → encoder features and logits.
-    pub fn features(&self, xs: &Tensor) -> Result<Features> {
-        let n = xs.dim(0)?;
-        let blocks = pixel_unshuffle(xs, 4)?;
-        let mut ys = Tensor::cat(&[blocks, ramps(n, SIDE / 4, xs.device())?], 1)?;
+    /// `xs` [N, 3, H, W] in [−1, 1] and where each pixel lies in the crop, `positions` [N, 2, H/4, W/4] from −1 to 1 →
+    /// encoder features and logits [N, 19, H/2, W/2]. Windows of a crop may be given; sides are multiples of 32.
+    pub fn features(&self, xs: &Tensor, positions: &Tensor) -> Result<Features> {
+        let mut ys = Tensor::cat(&[&pixel_unshuffle(xs, 4)?, positions], 1)?;
         let mut levels = Vec::with_capacity(4);
         for level in &self.levels {
             ys = level.enter.forward(&ys)?;
@@ -134,7 +134,26 @@ impl Parser {
 
     /// `xs` [N, 3, 256, 256] in [−1, 1] → logits [N, 19, 128, 128].
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        Ok(self.features(xs)?.logits)
+        let side = xs.dim(2)? / 4;
+        let positions =
+            positions(&[[0.0, 0.0, 1.0, 1.0]], side, xs.device())?.repeat((xs.dim(0)?, 1, 1, 1))?;
+        Ok(self.features(xs, &positions)?.logits)
+    }
+
+    /// Class probabilities [19, 256, 256] of an aligned square crop of any size.
+    pub fn probabilities(&self, crop: &Rgb) -> Result<Tensor> {
+        let resized;
+        let crop = if (crop.width, crop.height) == (SIDE, SIDE) {
+            crop
+        } else {
+            resized = resize_rgb(crop, SIDE, SIDE);
+            &resized
+        };
+        self.probabilities_of(&rgb_to_tensor(crop, self.device())?)
+    }
+
+    fn device(&self) -> &Device {
+        self.context.device()
     }
 
     /// Class probabilities [19, 256, 256] of an aligned crop [3, 256, 256] in [−1, 1]: the mean over the crop and its
@@ -150,19 +169,18 @@ impl Parser {
     }
 }
 
-/// Position of each pixel in the crop, −1 … 1: [N, 2, side, side] (x, y).
-fn ramps(n: usize, side: usize, device: &Device) -> Result<Tensor> {
-    let line: Vec<f32> = (0..side)
-        .map(|i| (2 * i + 1) as f32 / side as f32 - 1.0)
-        .collect();
-    let line = Tensor::from_vec(line, side, device)?;
-    let x = line
-        .reshape((1, 1, 1, side))?
-        .broadcast_as((n, 1, side, side))?;
-    let y = line
-        .reshape((1, 1, side, 1))?
-        .broadcast_as((n, 1, side, side))?;
-    Tensor::cat(&[x, y], 1)
+/// Position in the crop of each pixel of `windows` (x0, y0, x1, y1 in the unit square), −1 … 1:
+/// [N, 2, side, side] (x, y).
+pub fn positions(windows: &[[f32; 4]], side: usize, device: &Device) -> Result<Tensor> {
+    let mut values = Vec::with_capacity(windows.len() * 2 * side * side);
+    let at = |from: f32, to: f32, i: usize| {
+        2.0 * (from + (to - from) * (i as f32 + 0.5) / side as f32) - 1.0
+    };
+    for &[x0, y0, x1, y1] in windows {
+        values.extend((0..side * side).map(|i| at(x0, x1, i % side)));
+        values.extend((0..side * side).map(|i| at(y0, y1, i / side)));
+    }
+    Tensor::from_vec(values, (windows.len(), 2, side, side), device)
 }
 
 /// Mirror image along the last dimension.

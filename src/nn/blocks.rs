@@ -3,7 +3,7 @@
 use super::activation::Activation;
 use super::conv::{Pad, conv2d};
 use super::norm::group_norm;
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 /// Variance added before the square root of a normalisation, as in PyTorch.
@@ -128,6 +128,11 @@ impl Linear {
         let weight = vb.get_with_hints((outputs, inputs), "weight", init)?;
         let bias = vb.get_with_hints(outputs, "bias", Init::Const(0.0))?;
         Ok(Self { weight, bias })
+    }
+
+    /// Where the layer runs.
+    pub fn device(&self) -> &Device {
+        self.weight.device()
     }
 
     /// [N, I] → [N, O].
