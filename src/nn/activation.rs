@@ -146,7 +146,7 @@ impl CustomOp2 for Prelu {
     }
 }
 
-/// `x` where positive, `slope[c]·x` elsewhere. `xs` [N, C, H, W], `slope` [C].
+/// `x` where positive, `slope[c]·x` elsewhere. `xs` [N, C, H, W], `slope` `[C]`.
 pub fn prelu(xs: &Tensor, slope: &Tensor) -> Result<Tensor> {
     if is_ours(xs) {
         return xs.contiguous()?.apply_op2(&slope.contiguous()?, Prelu);

@@ -18,7 +18,7 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// `kernel` × `kernel`, padded so that stride 1 keeps the size. Keys `weight` [O, I, k, k], `bias` [O].
+    /// `kernel` × `kernel`, padded so that stride 1 keeps the size. Keys `weight` [O, I, k, k], `bias` `[O]`.
     pub fn new(
         inputs: usize,
         outputs: usize,
@@ -68,7 +68,7 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// Keys `weight`, `bias` [C].
+    /// Keys `weight`, `bias` `[C]`.
     pub fn new(channels: usize, groups: usize, act: Activation, vb: VarBuilder) -> Result<Self> {
         let weight = vb.get_with_hints(channels, "weight", Init::Const(1.0))?;
         let bias = vb.get_with_hints(channels, "bias", Init::Const(0.0))?;
@@ -121,7 +121,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Keys `weight` [O, I], `bias` [O].
+    /// Keys `weight` [O, I], `bias` `[O]`.
     pub fn new(inputs: usize, outputs: usize, gain: f64, vb: VarBuilder) -> Result<Self> {
         let stdev = gain * (2.0 / inputs as f64).sqrt();
         let init = Init::Randn { mean: 0.0, stdev };

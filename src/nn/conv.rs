@@ -242,7 +242,7 @@ fn zero_padded(xs: &Tensor, pad: Pad) -> Result<Tensor> {
         .pad_with_zeros(3, pad.left, pad.right)
 }
 
-/// Convolution of `xs` [N, I, H, W] with `weight` [O, I, kh, kw] and `bias` [O].
+/// Convolution of `xs` [N, I, H, W] with `weight` [O, I, kh, kw] and `bias` `[O]`.
 pub fn conv2d(
     xs: &Tensor,
     weight: &Tensor,
@@ -288,7 +288,7 @@ pub fn conv2d(
     )
 }
 
-/// Depthwise convolution of `xs` [N, C, H, W] with `weight` [C, 1, kh, kw] and `bias` [C].
+/// Depthwise convolution of `xs` [N, C, H, W] with `weight` [C, 1, kh, kw] and `bias` `[C]`.
 pub fn depthwise_conv2d(
     xs: &Tensor,
     weight: &Tensor,
@@ -334,7 +334,7 @@ pub fn depthwise_conv2d(
     )
 }
 
-/// Transposed convolution of `xs` [N, I, H, W] with `weight` [I, O, kh, kw] and `bias` [O], as PyTorch's
+/// Transposed convolution of `xs` [N, I, H, W] with `weight` [I, O, kh, kw] and `bias` `[O]`, as PyTorch's
 /// `ConvTranspose2d`: output side (H − 1)·stride − 2·padding + k + output_padding.
 pub fn conv_transpose2d(
     xs: &Tensor,

@@ -324,7 +324,7 @@ fn plain(xs: &Tensor, groups: usize, eps: f64) -> Result<Tensor> {
         .reshape((n, c, h, w))
 }
 
-/// Group normalisation of `xs` [N, C, H, W] with `gamma`, `beta` [C], then `act`. Biased variance.
+/// Group normalisation of `xs` [N, C, H, W] with `gamma`, `beta` `[C]`, then `act`. Biased variance.
 pub fn group_norm(
     xs: &Tensor,
     gamma: &Tensor,
@@ -392,7 +392,7 @@ impl CustomOp1 for ChannelSums {
     }
 }
 
-/// Sums of `xs` [N, C, H, W] over samples and pixels: [C]. No gradient.
+/// Sums of `xs` [N, C, H, W] over samples and pixels: `[C]`. No gradient.
 pub(super) fn channel_sums(xs: &Tensor) -> Result<Tensor> {
     xs.contiguous()?.apply_op1_no_bwd(&ChannelSums)
 }

@@ -514,7 +514,7 @@ pub fn phases(g: &Geometry) -> Vec<Phase> {
 }
 
 /// Transposed convolution of `y` [n, co, ho, wo] into `out` [n, ci, h, w]: the gradient of [`forward`]'s input.
-/// `weight` is [co, ci, kh, kw] as in [`forward`]; `bias` is [ci].
+/// `weight` is [co, ci, kh, kw] as in [`forward`]; `bias` is `[ci]`.
 pub fn transposed(g: &Geometry, y: &[f32], weight: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
     if g.kh < g.stride || g.kw < g.stride {
         for (i, plane) in out.chunks_exact_mut(g.h * g.w).enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! [`rows_by_16`] is a matrix micro-kernel whose right-hand rows are found through a table of offsets, so the
 //! same loop serves every kernel size and stride without unfolding the picture (no im2col copy).
-//! [`dots`] multiplies rows with rows, for the gradient of the weights.
+//! `dots` multiplies rows with rows, for the gradient of the weights.
 
 /// Pixels that one call of [`rows_by_16`] computes.
 pub const LANES: usize = 16;
