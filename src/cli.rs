@@ -24,6 +24,13 @@ pub enum Command {
     /// See, convert and check weight files
     #[command(subcommand)]
     Weights(WeightsCommand),
+
+    /// Measure the CPU kernels beside candle's own
+    Bench {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and errors to stderr. Where a command takes several files, one that fails is told
 //! and the others are still done.
 
+mod bench;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::cli::{Command, TrainCommand};
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Train(command) => train(command),
+        Command::Bench { json } => bench::run(json),
         Command::Weights(command) => weights::run(command),
     }
 }
