@@ -37,6 +37,9 @@ pub enum Command {
 pub enum TrainCommand {
     /// The face parser, from a folder of aligned photos and masks
     Parser(crate::face::train_parser::TrainParser),
+
+    /// The generator, from the same folder and a trained parser
+    Generator(crate::face::train_generator::TrainGenerator),
 }
 
 #[derive(Debug, Subcommand)]

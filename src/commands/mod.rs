@@ -33,6 +33,9 @@ fn train(command: TrainCommand) -> Result<()> {
         TrainCommand::Parser(config) => {
             crate::face::train_parser::train(&config, &crate::job::Out::to_stderr("parser"))
         }
+        TrainCommand::Generator(config) => {
+            crate::face::train_generator::train(&config, &crate::job::Out::to_stderr("generator"))
+        }
     }
 }
 
