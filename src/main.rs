@@ -40,5 +40,5 @@ fn open_window(_: Option<std::path::PathBuf>) -> anyhow::Result<()> {
 
 #[cfg(feature = "gui")]
 fn open_window(photo: Option<std::path::PathBuf>) -> anyhow::Result<()> {
-    anyhow::bail!("The window is not built yet, so it cannot show {photo:?}")
+    vitruvian::ui::run(vitruvian::ui::Options { photo })
 }

@@ -7,3 +7,7 @@ mod cli;
 mod layers;
 #[cfg(feature = "gui")]
 mod shaders;
+#[cfg(feature = "gui")]
+mod stub;
+#[cfg(feature = "gui")]
+mod ui;

@@ -1,1 +1,20 @@
-//! The window.
+//! The window: tabs, canvases, panels. Everything slow is a job; here jobs are only started and polled.
+
+mod app;
+mod canvas;
+pub mod face;
+mod job_bar;
+mod keys;
+mod settings;
+mod theme;
+mod weights_window;
+
+use std::path::PathBuf;
+
+pub use app::{App, Setup, run, run_with};
+
+/// What the command line asks of the window.
+pub struct Options {
+    /// None opens the sample portrait.
+    pub photo: Option<PathBuf>,
+}

@@ -29,13 +29,38 @@ impl Stroke {
     /// Moves to `point_in_image` and paints from the last point to it (a dot, for the first).
     /// Returns the rectangle painted, for the upload; empty when nothing lies inside the mask.
     pub fn to(&mut self, mask: &mut Labels, point_in_image: [f32; 2]) -> Rect {
+        let class = self.class;
+        self.extend(mask, point_in_image, |span, _, _| span.fill(class))
+    }
+
+    /// Like [`Stroke::to`], but paints the labels of `original`, a mask of the same size, instead of the class.
+    pub fn restore_to(
+        &mut self,
+        mask: &mut Labels,
+        original: &Labels,
+        point_in_image: [f32; 2],
+    ) -> Rect {
+        self.extend(mask, point_in_image, |span, x, y| {
+            if let Some(kept) = original.row(y).get(x..x + span.len()) {
+                span.copy_from_slice(kept);
+            }
+        })
+    }
+
+    /// Calls `paint` with each run of labels between the last point and this one, and where it begins.
+    fn extend(
+        &mut self,
+        mask: &mut Labels,
+        point_in_image: [f32; 2],
+        paint: impl Fn(&mut [u8], usize, usize),
+    ) -> Rect {
         let from = self.last.replace(point_in_image).unwrap_or(point_in_image);
         let rect = capsule_rect(from, point_in_image, self.radius_px, mask.bounds());
         if rect.is_empty() {
             return rect;
         }
         self.remember(mask, rect);
-        paint_capsule(mask, rect, from, point_in_image, self.radius_px, self.class);
+        paint_capsule(mask, rect, from, point_in_image, self.radius_px, paint);
         rect
     }
 
@@ -125,15 +150,16 @@ fn capsule_rect(a: [f32; 2], b: [f32; 2], radius_px: f32, bounds: Rect) -> Rect 
     .intersect(bounds)
 }
 
-/// Fills the pixels of `rect` whose centre is within `radius_px` of the segment `a`–`b`. A
-/// capsule is convex: each row is one span, found without testing every pixel.
+/// Paints the pixels of `rect` whose centre is within `radius_px` of the segment `a`–`b`. A
+/// capsule is convex: each row is one span, found without testing every pixel. `paint` gets the
+/// span and where it begins.
 fn paint_capsule(
     mask: &mut Labels,
     rect: Rect,
     a: [f32; 2],
     b: [f32; 2],
     radius_px: f32,
-    class: u8,
+    paint: impl Fn(&mut [u8], usize, usize),
 ) {
     for y in rect.y..rect.bottom() {
         let Some((left, right)) = row_span(a, b, radius_px, y as f32 + 0.5) else {
@@ -144,13 +170,17 @@ fn paint_capsule(
         let x1 = ((right - 0.5).floor() + 1.0).max(0.0) as usize;
         let x1 = x1.min(rect.right());
         if x0 < x1 {
-            mask.row_mut(y)[x0..x1].fill(class);
+            paint(&mut mask.row_mut(y)[x0..x1], x0, y);
         }
     }
     // The pixel under the pointer is always painted, however small the brush.
     for [x, y] in [a, b] {
-        if x >= 0.0 && y >= 0.0 {
-            mask.set(x as usize, y as usize, class);
+        let (column, row) = (x as usize, y as usize);
+        if x >= 0.0
+            && y >= 0.0
+            && let Some(pixel) = mask.row_mut(row).get_mut(column..=column)
+        {
+            paint(pixel, column, row);
         }
     }
 }
@@ -292,6 +322,24 @@ mod tests {
         stroke.to(&mut mask, [90.0, 20.0]);
         stroke.abandon(&mut mask);
         assert_eq!(mask, after);
+    }
+
+    #[test]
+    fn restoring_brings_back_the_original_under_the_brush_only() {
+        let original = Grid::from_vec(50, 40, (0..2000).map(|i| (i % 19) as u8).collect()).unwrap();
+        let (mut mask, mut painted) = (Grid::new(50, 40, 18), Grid::new(50, 40, 18));
+        let (mut stroke, mut plain) = (Stroke::new(0, 5.0), Stroke::new(0, 5.0));
+        for point in [[-3.0, 20.0], [30.0, 20.0], [60.0, 45.0]] {
+            let rect = stroke.restore_to(&mut mask, &original, point);
+            assert_eq!(rect, plain.to(&mut painted, point));
+        }
+        for (i, label) in mask.data.iter().enumerate() {
+            let is_under = painted.data[i] == 0;
+            assert_eq!(*label, if is_under { original.data[i] } else { 18 });
+        }
+        let mut patch = stroke.finish(&mask).unwrap();
+        patch.swap(&mut mask);
+        assert!(mask.data.iter().all(|label| *label == 18));
     }
 
     #[test]

@@ -1,0 +1,18 @@
+//! The face tab: open a photo, paint its mask, see the face change, save.
+//!
+//! [`work`] is the data, [`tab`] what happens to it, [`steps`] what jobs do; the rest draws.
+
+mod classes;
+mod panels;
+mod stand_in;
+mod steps;
+mod style;
+mod tab;
+mod tools;
+mod views;
+mod work;
+
+pub use stand_in::{EditRequest, Face, Quality, RenderedPatch, face_from_box};
+pub use steps::{OtherStyle, Purpose, Source, Steps, Style, Value};
+pub use tab::{Dialog, FaceTab, Question};
+pub use work::{Edit, Work};

@@ -1,0 +1,300 @@
+//! The panels around the canvases: the bar above, tools and parts at the left, and the questions asked in between.
+
+use eframe::egui::{self, Align, Button, Layout, RichText, vec2};
+
+use super::steps::{Purpose, Source};
+use super::tab::{FaceTab, Job};
+use super::tools::Tool;
+use super::work::Work;
+use crate::ui::job_bar;
+use crate::ui::job_bar::Log;
+use crate::ui::keys::{self, Action};
+use crate::ui::settings::{BRUSH_PX, Settings};
+use crate::ui::theme::{self, icon};
+
+/// A button with icon and words. Returns its action when it was clicked.
+fn text_button_ui(
+    ui: &mut egui::Ui,
+    icon: &str,
+    text: &str,
+    action: Action,
+    enabled: bool,
+) -> Option<Action> {
+    let button = Button::new(format!("{icon}  {text}"));
+    let response = ui.add_enabled(enabled, button).accessible_name(text);
+    let response = response.on_hover_text(keys::tip(ui.ctx(), action));
+    response.clicked().then_some(action)
+}
+
+impl FaceTab {
+    /// The tab's buttons in the bar at the top.
+    pub fn toolbar_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
+        let has_photo = self.work.is_some();
+        let has_edit = self.has_edit();
+        let mut asked = None;
+        let can_save_result = has_photo && !self.jobs.is_busy(Job::SaveResult);
+        let can_save_mask = has_edit && !self.jobs.is_busy(Job::SaveMask);
+        for (icon, text, action, enabled) in [
+            (icon::OPEN, "Open…", Action::Open, true),
+            (
+                icon::EXPORT,
+                "Save result…",
+                Action::SaveResult,
+                can_save_result,
+            ),
+            (icon::SAVE, "Save mask…", Action::SaveMask, can_save_mask),
+        ] {
+            asked = asked.or(text_button_ui(ui, icon, text, action, enabled));
+        }
+        ui.separator();
+
+        let history = self
+            .work
+            .as_ref()
+            .and_then(Work::edit)
+            .map(|edit| &edit.history);
+        let (can_undo, can_redo) = history.map_or((false, false), |h| (h.can_undo(), h.can_redo()));
+        for (icon, name, action, enabled) in [
+            (icon::UNDO, "Undo", Action::Undo, can_undo),
+            (icon::REDO, "Redo", Action::Redo, can_redo),
+        ] {
+            ui.add_enabled_ui(enabled, |ui| {
+                if theme::icon_button_ui(ui, icon, name, &keys::tip(ui.ctx(), action)).clicked() {
+                    asked = Some(action);
+                }
+            });
+        }
+        ui.separator();
+
+        // One more button is shown while live is off.
+        ui.spacing_mut().slider_width = if ui.available_width() < 640.0 {
+            52.0
+        } else {
+            84.0
+        };
+        let label = ui.label(RichText::new("Brush").color(theme::colors(ui).weak));
+        let slider = egui::Slider::new(&mut settings.brush_px, BRUSH_PX)
+            .logarithmic(true)
+            .fixed_decimals(0)
+            .suffix(" px");
+        ui.add(slider)
+            .labelled_by(label.id)
+            .on_hover_text("Width of the brush in the photo ([ and ], or Ctrl and wheel)");
+        let label = ui.label(RichText::new("Mask").color(theme::colors(ui).weak));
+        let mut percent = settings.mask_opacity * 100.0;
+        let slider = egui::Slider::new(&mut percent, 0.0..=100.0)
+            .fixed_decimals(0)
+            .suffix(" %");
+        let response = ui.add(slider).labelled_by(label.id);
+        if response.changed() {
+            settings.mask_opacity = percent / 100.0;
+        }
+        response.on_hover_text("How strongly the parts are tinted (M hides the mask)");
+        ui.separator();
+
+        let live = Button::selectable(settings.live, format!("{}  Live", icon::LIVE));
+        let response = ui.add(live).accessible_name("Live");
+        if response
+            .on_hover_text("Render after each stroke (L)")
+            .clicked()
+        {
+            asked = Some(Action::ToggleLive);
+        }
+        if !settings.live {
+            asked = asked.or(text_button_ui(
+                ui,
+                icon::LIVE,
+                "Render",
+                Action::Render,
+                has_edit,
+            ));
+        }
+        if let Some(action) = asked {
+            self.act(ui.ctx(), action, settings);
+        }
+    }
+
+    /// Tools, parts and style at the left.
+    pub fn side_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = theme::SPACE_SMALL;
+            for (tool, icon, name, action) in Tool::ALL {
+                let icon = RichText::new(icon).size(18.0);
+                let button = Button::selectable(self.tool == tool, icon).min_size(vec2(36.0, 30.0));
+                let response = ui.add(button).accessible_name(name);
+                let tip = match tool {
+                    Tool::Eraser => format!(
+                        "{}: brings back the mask as it was found",
+                        keys::tip(ui.ctx(), action)
+                    ),
+                    _ => keys::tip(ui.ctx(), action),
+                };
+                if response.on_hover_text(tip).clicked() {
+                    self.tool = tool;
+                }
+            }
+        });
+        ui.add_space(theme::SPACE);
+        egui::ScrollArea::vertical()
+            .auto_shrink(false)
+            .show(ui, |ui| {
+                theme::title_ui(ui, "Parts");
+                ui.add_space(theme::SPACE_SMALL);
+                ui.scope(|ui| {
+                    if self.classes.list_ui(ui, self.reference.is_loaded()) {
+                        self.style_changed(settings.live);
+                    }
+                });
+                ui.add_space(theme::SPACE_LARGE);
+                self.style_ui(ui, settings);
+            });
+    }
+
+    /// The canvases with a line of headings above.
+    pub fn main_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
+        let panel = theme::colors(ui).panel;
+        let header = egui::Frame::new()
+            .fill(panel)
+            .inner_margin(egui::Margin::symmetric(10, 2));
+        egui::Panel::top("canvas header")
+            .frame(header)
+            .show(ui, |ui| {
+                self.header_ui(ui, settings);
+            });
+        self.canvases_ui(ui, settings);
+    }
+
+    fn header_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
+        ui.columns(2, |columns| {
+            let [left, right] = columns else { return };
+            left.horizontal(|ui| {
+                theme::title_ui(ui, "Mask");
+                if let Some(work) = &self.work {
+                    let (name, size) = (work.name(), work.size());
+                    let unsaved = if work.unsaved { " · not saved" } else { "" };
+                    let text = format!("{name}, {} × {}{unsaved}", size[0], size[1]);
+                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                        self.view_buttons_ui(ui, size, settings);
+                        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                            let text = RichText::new(text).color(theme::colors(ui).weak);
+                            ui.add(egui::Label::new(text).truncate());
+                        });
+                    });
+                }
+            });
+            right.horizontal(|ui| theme::title_ui(ui, "Result"));
+        });
+    }
+
+    /// Buttons for what part of the photo is shown, from the right.
+    fn view_buttons_ui(&mut self, ui: &mut egui::Ui, size: [usize; 2], settings: &mut Settings) {
+        ui.add_space(theme::SPACE_SMALL);
+        let tip = keys::tip(ui.ctx(), Action::ActualSize);
+        let zoom = self.last_place.map(|place| self.canvas.zoom(place, size));
+        let percent = zoom.map_or(100.0, |zoom| 100.0 * zoom * ui.pixels_per_point());
+        let text = RichText::new(format!("{percent:.0} %")).color(theme::colors(ui).weak);
+        let actual = Button::new(text)
+            .frame_when_inactive(false)
+            .min_size(vec2(52.0, 0.0));
+        let mut asked = None;
+        if ui
+            .add(actual)
+            .accessible_name("Actual size")
+            .on_hover_text(tip)
+            .clicked()
+        {
+            asked = Some(Action::ActualSize);
+        }
+        let tip = keys::tip(ui.ctx(), Action::Fit);
+        if theme::icon_button_ui(ui, icon::FIT, "Fit", &tip).clicked() {
+            asked = Some(Action::Fit);
+        }
+        if let Some(action) = asked {
+            self.act(ui.ctx(), action, settings);
+        }
+        let tip = "Draw a box around a face that was not found";
+        if theme::icon_button_ui(ui, icon::FACE, "Frame a face", tip).clicked() {
+            self.framing = !self.framing;
+        }
+    }
+
+    /// The bar at the bottom. Returns whether the log was asked for.
+    pub fn job_bar_ui(&mut self, ui: &mut egui::Ui, log: &mut Log) -> bool {
+        let idle = self.idle_text();
+        job_bar::job_bar_ui(ui, &mut self.jobs, log, &idle, "")
+    }
+
+    /// Questions that wait for an answer.
+    pub fn questions_ui(&mut self, ctx: &egui::Context) {
+        self.discard_question_ui(ctx);
+        self.path_question_ui(ctx);
+    }
+
+    fn discard_question_ui(&mut self, ctx: &egui::Context) {
+        let Some(path) = self.to_open.clone() else {
+            return;
+        };
+        let modal = egui::Modal::new(egui::Id::unique("discard")).show(ctx, |ui| {
+            ui.set_width(340.0);
+            ui.heading("Open another photo?");
+            ui.add_space(theme::SPACE);
+            ui.label("The strokes on this photo have not been saved and would be lost.");
+            ui.add_space(theme::SPACE_LARGE);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let open = ui.button("Open anyway").clicked();
+                let keep = ui.button("Keep working").clicked();
+                (open, keep)
+            })
+            .inner
+        });
+        let (open, keep) = modal.inner;
+        if open {
+            self.open(Source::File(path));
+        }
+        if open || keep || modal.should_close() {
+            self.to_open = None;
+        }
+    }
+
+    fn path_question_ui(&mut self, ctx: &egui::Context) {
+        let Some((purpose, mut text)) = self.path_asked.take() else {
+            return;
+        };
+        let (title, verb) = match purpose {
+            Purpose::OpenPhoto => ("Open a photo", "Open"),
+            Purpose::OpenReference => ("Choose a style photo", "Open"),
+            Purpose::SaveMask => ("Save the mask", "Save"),
+            Purpose::SaveResult => ("Save the result", "Save"),
+        };
+        let modal = egui::Modal::new(egui::Id::unique("path")).show(ctx, |ui| {
+            ui.set_width(460.0);
+            ui.heading(title);
+            ui.add_space(theme::SPACE);
+            let label = ui.label("File");
+            let field = egui::TextEdit::singleline(&mut text).desired_width(f32::INFINITY);
+            let response = ui.add(field).labelled_by(label.id);
+            let entered = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            if ui.memory(|memory| memory.focused().is_none()) && !entered {
+                response.request_focus();
+            }
+            if purpose == Purpose::SaveResult {
+                ui.weak("The name's ending chooses the format: .png or .jpg");
+            }
+            ui.add_space(theme::SPACE_LARGE);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let done = ui
+                    .add_enabled(!text.is_empty(), Button::new(verb))
+                    .clicked();
+                let cancelled = ui.button("Cancel").clicked();
+                (done || (entered && !text.is_empty()), cancelled)
+            })
+            .inner
+        });
+        let (done, cancelled) = modal.inner;
+        if done {
+            self.path_chosen(purpose, text.into());
+        } else if !cancelled && !modal.should_close() {
+            self.path_asked = Some((purpose, text));
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! What the face tab hands to jobs: the steps of [`crate::face::edit`] in the order the window needs them.
+//!
+//! Nothing here runs on the window's thread. The tab calls the steps through [`Steps`], so tests can do without models.
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use super::stand_in::{EditRequest, Face, Quality, RenderedPatch};
+use crate::face::labels::CLASS_COUNT;
+use crate::face::mask::{Labels, Patch, write_mask};
+use crate::gpu::{Gpu, MaskTexture, PictureTexture};
+use crate::job::Out;
+use crate::photo::{self, Photo};
+use crate::raster::Rgb;
+
+/// What jobs of the face tab send.
+pub enum Value {
+    Models(Arc<dyn Steps>),
+    /// A path from a dialog, or none when it was closed or could not be shown.
+    Chosen(Purpose, Option<PathBuf>),
+    Opened(Box<Opened>),
+    Faces(Vec<Face>),
+    Parsed(Box<Parsed>),
+    Rendered(Box<Rendered>),
+    Reference(Box<Reference>),
+    Saved(Purpose, PathBuf),
+}
+
+/// What a path is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    OpenPhoto,
+    OpenReference,
+    SaveMask,
+    SaveResult,
+}
+
+/// A photo that was read.
+pub struct Opened {
+    /// None for the sample portrait.
+    pub path: Option<PathBuf>,
+    pub photo: Arc<Photo>,
+    pub texture: Arc<PictureTexture>,
+}
+
+/// A face that was parsed.
+pub struct Parsed {
+    pub face: usize,
+    pub source: Arc<Labels>,
+    pub target: Labels,
+    /// The same labels for the jobs.
+    pub mirror: Arc<Mirror>,
+    pub texture: Arc<MaskTexture>,
+}
+
+/// An answer to a stroke.
+pub struct Rendered {
+    pub face: usize,
+    /// Of the mask it was made from.
+    pub revision: u64,
+    pub quality: Quality,
+    pub secs: f32,
+    /// None: the mask asks for no change.
+    pub patch: Option<(Arc<RenderedPatch>, Arc<PictureTexture>)>,
+}
+
+/// Another photo whose style is used.
+pub struct Reference {
+    pub name: String,
+    pub style: Style,
+    /// The aligned face, small, to show.
+    pub thumbnail: Rgb,
+}
+
+/// The style of a face. Only the steps that made it know what is inside.
+pub type Style = Arc<dyn Any + Send + Sync>;
+
+/// Another face's style, and which classes take how much of it.
+#[derive(Clone)]
+pub struct OtherStyle {
+    pub style: Style,
+    /// From 0, nothing, to 1.
+    pub share: f32,
+    pub takes: [bool; CLASS_COUNT],
+}
+
+/// The steps that need models.
+pub trait Steps: Send + Sync {
+    /// Largest first; empty when there is none.
+    fn find_faces(&self, photo: &Rgb, out: &Out<Value>) -> Result<Vec<Face>>;
+    /// A label map of the photo's size.
+    fn parse(&self, photo: &Rgb, face: &Face, out: &Out<Value>) -> Result<Labels>;
+    fn style(&self, photo: &Rgb, face: &Face, labels: &Labels) -> Result<Style>;
+    /// None: nothing changed.
+    fn render(
+        &self,
+        request: &EditRequest<'_>,
+        own: &Style,
+        other: Option<&OtherStyle>,
+        quality: Quality,
+        out: &Out<Value>,
+    ) -> Result<Option<RenderedPatch>>;
+}
+
+/// The painted mask as the jobs see it. The window hands over what each stroke changed, at the cost of the stroke;
+/// the job brings its copy up to date before it starts.
+pub struct Mirror {
+    mask: RwLock<Labels>,
+    behind: Mutex<Vec<Patch>>,
+}
+
+impl Mirror {
+    pub fn new(mask: Labels) -> Self {
+        let behind = Mutex::default();
+        let mask = RwLock::new(mask);
+        Self { mask, behind }
+    }
+
+    /// Notes what a rectangle of the mask holds now. Never waits for a job.
+    pub fn push(&self, now: Patch) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        behind.push(now);
+    }
+
+    /// Runs `read` on the mask as it is now. May wait for another job.
+    pub fn read<R>(&self, read: impl FnOnce(&Labels) -> R) -> R {
+        let mut mask = self.mask.write().unwrap_or_else(PoisonError::into_inner);
+        let behind = {
+            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *behind)
+        };
+        for mut patch in behind {
+            patch.swap(&mut mask);
+        }
+        drop(mask);
+        read(&self.mask.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Where a photo comes from.
+pub enum Source {
+    File(PathBuf),
+    Sample(&'static [u8]),
+}
+
+/// Reads a photo and uploads it.
+pub fn open(source: Source, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
+    out.progress(0.1, "Opening the photo")?;
+    let (path, photo) = match source {
+        Source::File(path) => (Some(path.clone()), photo::open(&path)?),
+        Source::Sample(bytes) => (None, photo::decode(bytes)?),
+    };
+    out.progress(0.7, "Opening the photo")?;
+    let texture = Arc::new(PictureTexture::new(gpu, &photo.rgb));
+    let photo = Arc::new(photo);
+    out.value(Value::Opened(Box::new(Opened {
+        path,
+        photo,
+        texture,
+    })))?;
+    Ok(())
+}
+
+/// Finds the faces of a photo, then parses the first.
+pub fn analyse(steps: &dyn Steps, photo: &Photo, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
+    out.progress(0.0, "Looking for faces")?;
+    let faces = steps.find_faces(&photo.rgb, &out.part(0.0, 0.4))?;
+    let first = faces.first().cloned();
+    out.value(Value::Faces(faces))?;
+    match first {
+        Some(face) => parse(steps, photo, &face, 0, gpu, &out.part(0.4, 1.0)),
+        None => Ok(()),
+    }
+}
+
+/// Parses one face.
+pub fn parse(
+    steps: &dyn Steps,
+    photo: &Photo,
+    face: &Face,
+    index: usize,
+    gpu: &Gpu,
+    out: &Out<Value>,
+) -> Result<()> {
+    out.progress(0.0, "Parsing the face")?;
+    let target = steps.parse(&photo.rgb, face, out)?;
+    let parsed = Parsed {
+        face: index,
+        source: Arc::new(target.clone()),
+        mirror: Arc::new(Mirror::new(target.clone())),
+        texture: Arc::new(MaskTexture::new(gpu, &target)),
+        target,
+    };
+    out.value(Value::Parsed(Box::new(parsed)))?;
+    Ok(())
+}
+
+/// The style of the face that is edited: computed once, by whichever job needs it first.
+pub type StyleCell = Arc<OnceLock<Style>>;
+
+/// Everything that rendering one face needs.
+#[derive(Clone)]
+pub struct RenderInput {
+    pub steps: Arc<dyn Steps>,
+    pub photo: Arc<Photo>,
+    pub face_index: usize,
+    pub face: Face,
+    pub source: Arc<Labels>,
+    pub target: Arc<Mirror>,
+    pub revision: u64,
+    pub style: StyleCell,
+    pub other_style: Option<OtherStyle>,
+}
+
+impl RenderInput {
+    /// The style of the photo's own face.
+    fn own_style(&self, out: &Out<Value>) -> Result<Style> {
+        if let Some(style) = self.style.get() {
+            return Ok(Arc::clone(style));
+        }
+        out.progress(0.0, "Reading the style of the face")?;
+        let style = self
+            .steps
+            .style(&self.photo.rgb, &self.face, &self.source)?;
+        Ok(Arc::clone(self.style.get_or_init(|| style)))
+    }
+
+    fn render(&self, quality: Quality, out: &Out<Value>) -> Result<Option<RenderedPatch>> {
+        let own = self.own_style(out)?;
+        let other = self.other_style.as_ref();
+        self.target.read(|target| {
+            let request = EditRequest {
+                photo: &self.photo.rgb,
+                face: &self.face,
+                source_mask: &self.source,
+                target_mask: target,
+                restyled: other.map_or([false; CLASS_COUNT], |other| other.takes),
+            };
+            self.steps.render(&request, &own, other, quality, out)
+        })
+    }
+}
+
+/// Renders a quick answer, then the full one.
+pub fn render(input: &RenderInput, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
+    let start = Instant::now();
+    for (quality, from, to) in [(Quality::Preview, 0.0, 0.3), (Quality::Full, 0.3, 1.0)] {
+        let out = out.part(from, to);
+        out.progress(0.0, "Rendering")?;
+        let patch = input.render(quality, &out)?.map(|patch| {
+            let texture = PictureTexture::patch(gpu, &patch.rgb, patch.rect);
+            (Arc::new(patch), Arc::new(texture))
+        });
+        let done = patch.is_none();
+        out.value(Value::Rendered(Box::new(Rendered {
+            face: input.face_index,
+            revision: input.revision,
+            quality,
+            secs: start.elapsed().as_secs_f32(),
+            patch,
+        })))?;
+        if done {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Side of the picture that shows whose style is used.
+const THUMBNAIL_PX: usize = 96;
+
+/// Reads the style of the largest face of another photo.
+pub fn open_reference(steps: &dyn Steps, path: &Path, out: &Out<Value>) -> Result<()> {
+    out.progress(0.0, "Opening the style photo")?;
+    let photo = photo::open(path)?;
+    let faces = steps.find_faces(&photo.rgb, &out.part(0.2, 0.5))?;
+    let face = faces.first().context("No face in the style photo")?;
+    let labels = steps.parse(&photo.rgb, face, &out.part(0.5, 0.9))?;
+    out.progress(0.9, "Reading the style")?;
+    let style = steps.style(&photo.rgb, face, &labels)?;
+    let name = path.file_name().unwrap_or_default();
+    out.value(Value::Reference(Box::new(Reference {
+        name: name.to_string_lossy().into_owned(),
+        style,
+        thumbnail: thumbnail(&photo.rgb, face),
+    })))?;
+    Ok(())
+}
+
+fn thumbnail(photo: &Rgb, face: &Face) -> Rgb {
+    let mut image_from_thumbnail = face.image_from_crop;
+    let side = THUMBNAIL_PX as f64;
+    image_from_thumbnail.a /= side;
+    image_from_thumbnail.b /= side;
+    crate::raster::warp_rgb(photo, &image_from_thumbnail, THUMBNAIL_PX, THUMBNAIL_PX)
+}
+
+/// Writes the mask as a PNG of class ids.
+pub fn save_mask(mask: &Mirror, path: PathBuf, out: &Out<Value>) -> Result<()> {
+    out.progress(0.2, "Saving the mask")?;
+    mask.read(|mask| write_mask(&path, mask))?;
+    out.value(Value::Saved(Purpose::SaveMask, path))?;
+    Ok(())
+}
+
+/// A face's part of the result: rendered already, or still to be.
+pub enum ResultPart {
+    Ready(Arc<RenderedPatch>),
+    Missing(Box<RenderInput>),
+}
+
+/// Writes the photo with all edits. What has not been rendered in full yet is rendered first.
+pub fn save_result(
+    photo: &Photo,
+    parts: Vec<ResultPart>,
+    path: PathBuf,
+    out: &Out<Value>,
+) -> Result<()> {
+    let mut result = photo.clone();
+    for part in parts {
+        let patch = match part {
+            ResultPart::Ready(patch) => Some(patch),
+            ResultPart::Missing(input) => {
+                out.progress(0.0, "Rendering")?;
+                input
+                    .render(Quality::Full, &out.part(0.0, 0.8))?
+                    .map(Arc::new)
+            }
+        };
+        if let Some(patch) = patch {
+            result.rgb.paste(&patch.rgb, patch.rect.x, patch.rect.y);
+        }
+    }
+    out.progress(0.8, "Saving the result")?;
+    photo::save(&path, &result)?;
+    out.value(Value::Saved(Purpose::SaveResult, path))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raster::{Grid, Rect};
+
+    #[test]
+    fn the_mirror_follows_the_mask_stroke_by_stroke() {
+        let mut mask = Grid::new(40, 30, 0_u8);
+        let mirror = Mirror::new(mask.clone());
+        for (i, x) in [3, 20, 8].into_iter().enumerate() {
+            let rect = Rect::new(x, 5, 6, 4);
+            for y in rect.y..rect.bottom() {
+                mask.row_mut(y)[rect.x..rect.right()].fill(i as u8 + 1);
+            }
+            mirror.push(Patch::take(&mask, rect));
+        }
+        mirror.read(|mirrored| assert_eq!(*mirrored, mask));
+        assert_eq!(mirror.read(Clone::clone), mask);
+    }
+}

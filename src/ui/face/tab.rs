@@ -1,0 +1,536 @@
+//! The face tab: what it holds, what it does with what arrives from its jobs, and when it starts which.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use eframe::egui::{self, Rect};
+
+use super::classes::{self, Classes};
+use super::stand_in::face_from_box;
+use super::steps::OtherStyle;
+use super::steps::{self, Opened, Purpose, Reference, Source, Steps, Value};
+use super::style::ReferenceSlot;
+use super::tools::{Painting, Tool, scaled_brush};
+use super::work::Work;
+use crate::gpu::Gpu;
+use crate::ui::canvas::Canvas;
+use crate::ui::job_bar::{Arrival, JobKind, Jobs, Log};
+use crate::ui::keys::Action;
+use crate::ui::settings::Settings;
+
+/// What the tab starts jobs for; of several that run the bar shows the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    SaveResult,
+    SaveMask,
+    Open,
+    Analyse,
+    Reference,
+    Render,
+    Models,
+    Dialog,
+}
+
+impl JobKind for Job {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SaveResult => "save result",
+            Self::SaveMask => "save mask",
+            Self::Open => "open photo",
+            Self::Analyse => "analyse",
+            Self::Reference => "style photo",
+            Self::Render => "render",
+            Self::Models => "load weights",
+            Self::Dialog => "file dialog",
+        }
+    }
+
+    fn can_cancel(self) -> bool {
+        !matches!(self, Self::SaveMask | Self::Models | Self::Dialog)
+    }
+}
+
+/// Asks the user for a path; `None` when there is none. Runs in a job.
+pub type Dialog = Arc<dyn Fn(&Question) -> Option<PathBuf> + Send + Sync>;
+
+/// What a dialog asks for.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub purpose: Purpose,
+    pub folder: Option<PathBuf>,
+    /// For saving: the name to propose.
+    pub name: String,
+}
+
+/// The tab.
+pub struct FaceTab {
+    pub(super) gpu: Gpu,
+    pub(super) jobs: Jobs<Job, Value>,
+    dialog: Dialog,
+    steps: Option<Arc<dyn Steps>>,
+    /// Why there are no models.
+    models_error: Option<String>,
+    pub(super) work: Option<Work>,
+    pub(super) canvas: Canvas,
+    pub(super) classes: Classes,
+    pub(super) tool: Tool,
+    pub(super) painting: Option<Painting>,
+    pub(super) mask_hidden: bool,
+    /// Place of the before/after line: 0 left, 1 right.
+    pub(super) split: f32,
+    pub(super) split_grabbed: bool,
+    /// The user draws the box of a face.
+    pub(super) framing: bool,
+    pub(super) frame_from: Option<([f32; 2], [f32; 2])>,
+    pub(super) reference: ReferenceSlot,
+    /// Where the mask canvas was in the last frame.
+    pub(super) last_place: Option<Rect>,
+    last_secs: Option<f32>,
+    /// A path that waits for the user to give up unsaved work.
+    pub(super) to_open: Option<PathBuf>,
+    /// A path that is asked for in the window, where the system shows no dialog.
+    pub(super) path_asked: Option<(Purpose, String)>,
+    dialog_asked_secs: f64,
+}
+
+impl FaceTab {
+    /// Loads the models in the background.
+    pub fn new(
+        ctx: &egui::Context,
+        gpu: Gpu,
+        load: impl FnOnce() -> Result<Arc<dyn Steps>> + Send + 'static,
+        dialog: Dialog,
+    ) -> Self {
+        let mut tab = Self {
+            gpu,
+            jobs: Jobs::new(ctx),
+            dialog,
+            steps: None,
+            models_error: None,
+            work: None,
+            canvas: Canvas::default(),
+            classes: Classes::default(),
+            tool: Tool::Brush,
+            painting: None,
+            mask_hidden: false,
+            split: 0.0,
+            split_grabbed: false,
+            framing: false,
+            frame_from: None,
+            reference: ReferenceSlot::default(),
+            last_place: None,
+            last_secs: None,
+            to_open: None,
+            path_asked: None,
+            dialog_asked_secs: 0.0,
+        };
+        tab.jobs.start(Job::Models, move |out| {
+            out.progress(0.0, "Loading the weights")?;
+            out.value(Value::Models(load()?))?;
+            Ok(())
+        });
+        tab
+    }
+
+    /// The photo being edited.
+    pub fn work(&self) -> Option<&Work> {
+        self.work.as_ref()
+    }
+
+    /// Whether any job runs.
+    pub fn is_busy(&self) -> bool {
+        self.jobs.any_busy()
+    }
+
+    /// Takes what has arrived from the jobs. Runs also while the window is hidden.
+    pub fn logic(&mut self, ctx: &egui::Context, settings: &mut Settings, log: &mut Log) {
+        for (job, arrival) in self.jobs.poll() {
+            match arrival {
+                Arrival::Value(value) => self.take(ctx, value, settings, log),
+                Arrival::Ended(Some(error)) => {
+                    if job == Job::Models {
+                        self.models_error = Some(format!("{error:#}"));
+                    }
+                    log.error(&error);
+                }
+                Arrival::Ended(None) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, ctx: &egui::Context, value: Value, settings: &mut Settings, log: &mut Log) {
+        match value {
+            Value::Models(steps) => {
+                self.steps = Some(steps);
+                self.analyse();
+            }
+            Value::Chosen(purpose, Some(path)) => self.path_chosen(purpose, path),
+            Value::Chosen(purpose, None) => self.no_path_chosen(ctx, purpose, settings),
+            Value::Opened(opened) => self.take_photo(*opened, settings, log),
+            Value::Faces(faces) => {
+                if let Some(work) = &mut self.work {
+                    match faces.len() {
+                        0 => log.warn("No face found. Drag a box around the face"),
+                        1 => {}
+                        n => log.done(format!("{n} faces found. Click on a face to edit it")),
+                    }
+                    work.set_faces(faces);
+                }
+            }
+            Value::Parsed(parsed) => {
+                if let Some(work) = &mut self.work {
+                    work.set_parsed(*parsed);
+                    // A style chosen before shows on the new face too.
+                    if self.reference.is_on() {
+                        self.start_render();
+                    }
+                }
+            }
+            Value::Rendered(rendered) => {
+                self.last_secs = Some(rendered.secs);
+                let edit = self
+                    .work
+                    .as_mut()
+                    .and_then(|work| work.edit_of(rendered.face));
+                if let Some(edit) = edit {
+                    edit.set_rendered(*rendered);
+                }
+            }
+            Value::Reference(reference) => self.take_reference(ctx, *reference),
+            Value::Saved(purpose, path) => {
+                if let Some(work) = &mut self.work {
+                    work.unsaved = false;
+                }
+                let what = if purpose == Purpose::SaveMask {
+                    "Mask"
+                } else {
+                    "Result"
+                };
+                log.done(format!("{what} saved to {}", path.display()));
+            }
+        }
+    }
+
+    fn take_photo(&mut self, opened: Opened, settings: &mut Settings, log: &mut Log) {
+        for job in [Job::Analyse, Job::Render] {
+            self.jobs.cancel(job);
+        }
+        if let Some(folder) = opened.path.as_deref().and_then(Path::parent) {
+            settings.folder = Some(folder.to_path_buf());
+        }
+        for note in &opened.photo.notes {
+            log.warn(*note);
+        }
+        self.work = Some(Work::new(opened));
+        self.painting = None;
+        self.framing = false;
+        self.frame_from = None;
+        self.last_secs = None;
+        self.split = 0.0;
+        self.canvas.fit();
+        self.analyse();
+    }
+
+    fn take_reference(&mut self, ctx: &egui::Context, reference: Reference) {
+        self.reference.set(ctx, reference);
+        self.style_changed(true);
+    }
+
+    /// Looks for faces once there are both a photo and models.
+    fn analyse(&mut self) {
+        let (Some(work), Some(steps)) = (&self.work, &self.steps) else {
+            return;
+        };
+        if work.faces.is_some() {
+            return;
+        }
+        let (steps, photo, gpu) = (Arc::clone(steps), Arc::clone(&work.photo), self.gpu.clone());
+        self.jobs.start(Job::Analyse, move |out| {
+            steps::analyse(&*steps, &photo, &gpu, out)
+        });
+    }
+
+    /// Makes a face the one that is edited.
+    pub(super) fn choose_face(&mut self, work: &mut Work, face: usize) {
+        work.current = face;
+        if work.edit().is_none() {
+            self.parse_face(work);
+        }
+    }
+
+    /// Adds a face that the user framed.
+    pub(super) fn add_face(&mut self, work: &mut Work, frame: [f32; 4]) {
+        self.framing = false;
+        work.add_face(face_from_box(frame));
+        self.parse_face(work);
+    }
+
+    fn parse_face(&mut self, work: &Work) {
+        let (Some(steps), Some(face)) = (&self.steps, work.face()) else {
+            return;
+        };
+        let (steps, photo, gpu) = (Arc::clone(steps), Arc::clone(&work.photo), self.gpu.clone());
+        let (face, index) = (face.clone(), work.current);
+        self.jobs.start(Job::Analyse, move |out| {
+            steps::parse(&*steps, &photo, &face, index, &gpu, out)
+        });
+    }
+
+    /// Opens a photo; asks first if there is work that was not saved.
+    pub fn open_path(&mut self, path: PathBuf) {
+        if self.work.as_ref().is_some_and(|work| work.unsaved) {
+            self.to_open = Some(path);
+        } else {
+            self.open(Source::File(path));
+        }
+    }
+
+    /// Opens a photo and gives up what was done to the one before.
+    pub fn open(&mut self, source: Source) {
+        let gpu = self.gpu.clone();
+        self.jobs
+            .start(Job::Open, move |out| steps::open(source, &gpu, out));
+    }
+
+    /// Asks for a path in a dialog of the system.
+    pub(super) fn ask(&mut self, ctx: &egui::Context, purpose: Purpose, settings: &Settings) {
+        if self.jobs.is_busy(Job::Dialog) {
+            return;
+        }
+        let question = Question {
+            purpose,
+            folder: settings.folder.clone(),
+            name: self.proposed_name(purpose),
+        };
+        self.dialog_asked_secs = ctx.input(|i| i.time);
+        let dialog = Arc::clone(&self.dialog);
+        self.jobs.start(Job::Dialog, move |out| {
+            out.value(Value::Chosen(purpose, dialog(&question)))?;
+            Ok(())
+        });
+    }
+
+    fn proposed_name(&self, purpose: Purpose) -> String {
+        let Some(work) = &self.work else {
+            return String::new();
+        };
+        match purpose {
+            Purpose::SaveMask => work.proposed_name("mask", "png"),
+            Purpose::SaveResult => work.proposed_name("edited", "png"),
+            Purpose::OpenPhoto | Purpose::OpenReference => String::new(),
+        }
+    }
+
+    /// A dialog that is gone at once was never shown: the system has none. Then the window asks itself.
+    fn no_path_chosen(&mut self, ctx: &egui::Context, purpose: Purpose, settings: &Settings) {
+        const NEVER_SHOWN_SECS: f64 = 0.4;
+        if ctx.input(|i| i.time) - self.dialog_asked_secs < NEVER_SHOWN_SECS {
+            let folder = settings.folder.clone().unwrap_or_default();
+            let path = folder.join(self.proposed_name(purpose));
+            self.path_asked = Some((purpose, path.to_string_lossy().into_owned()));
+        }
+    }
+
+    pub(super) fn path_chosen(&mut self, purpose: Purpose, path: PathBuf) {
+        match purpose {
+            Purpose::OpenPhoto => self.open_path(path),
+            Purpose::OpenReference => self.open_reference(path),
+            Purpose::SaveMask => self.save_mask(path),
+            Purpose::SaveResult => self.save_result(path),
+        }
+    }
+
+    fn open_reference(&mut self, path: PathBuf) {
+        if let Some(steps) = &self.steps {
+            let steps = Arc::clone(steps);
+            self.jobs.start(Job::Reference, move |out| {
+                steps::open_reference(&*steps, &path, out)
+            });
+        }
+    }
+
+    fn save_mask(&mut self, path: PathBuf) {
+        if let Some(edit) = self.work.as_ref().and_then(Work::edit) {
+            let mirror = Arc::clone(&edit.mirror);
+            self.jobs.start(Job::SaveMask, move |out| {
+                steps::save_mask(&mirror, path, out)
+            });
+        }
+    }
+
+    fn save_result(&mut self, path: PathBuf) {
+        if let Some(work) = &self.work {
+            let parts = work.result_parts(self.steps.as_ref(), self.other_style().as_ref());
+            let photo = Arc::clone(&work.photo);
+            self.jobs.start(Job::SaveResult, move |out| {
+                steps::save_result(&photo, parts, path, out)
+            });
+        }
+    }
+
+    fn other_style(&self) -> Option<OtherStyle> {
+        self.reference.other_style(&self.classes)
+    }
+
+    /// The mask was painted on, or a step was taken back.
+    pub(super) fn mask_changed(&mut self, work: &mut Work, live: bool) {
+        work.unsaved = true;
+        if live {
+            self.render_work(work);
+        } else {
+            self.cancel_render();
+        }
+    }
+
+    /// A stroke that changed nothing cancelled a render that is still wanted.
+    pub(super) fn render_again(&mut self, work: &Work, live: bool) {
+        let is_stale = work.edit().is_some_and(|edit| !edit.is_result_current());
+        if live && is_stale {
+            self.render_work(work);
+        }
+    }
+
+    /// The style taken from the other photo changed.
+    pub(super) fn style_changed(&mut self, live: bool) {
+        if let Some(edit) = self.work.as_mut().and_then(Work::edit_mut) {
+            edit.revision += 1;
+        }
+        if live {
+            self.start_render();
+        }
+    }
+
+    pub(super) fn cancel_render(&mut self) {
+        self.jobs.cancel(Job::Render);
+    }
+
+    /// Renders the mask as it is.
+    pub(super) fn start_render(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.render_work(&work);
+            self.work = Some(work);
+        }
+    }
+
+    fn render_work(&mut self, work: &Work) {
+        let Some(steps) = &self.steps else {
+            return;
+        };
+        let Some(input) = work.render_input(work.current, steps, self.other_style()) else {
+            return;
+        };
+        let gpu = self.gpu.clone();
+        self.jobs
+            .start(Job::Render, move |out| steps::render(&input, &gpu, out));
+    }
+
+    /// What the result canvas says while it has nothing to show.
+    pub(super) fn waiting_text(&self, work: &Work) -> &'static str {
+        match (&work.faces, work.edit()) {
+            _ if self.models_error.is_some() => "No weights: parsing and rendering are off",
+            (None, _) => "Looking for faces…",
+            (Some(faces), _) if faces.is_empty() => "The result appears here",
+            (Some(_), None) => "Parsing the face…",
+            (Some(_), Some(_)) if self.jobs.is_busy(Job::Render) => "Rendering…",
+            (Some(_), Some(_)) => "Paint on the left, the result appears here",
+        }
+    }
+
+    /// What the bar says when nothing happens.
+    pub fn idle_text(&self) -> String {
+        let Some(edit) = self.work.as_ref().and_then(Work::edit) else {
+            return String::new();
+        };
+        match self.last_secs {
+            Some(secs) if edit.result.is_some() => {
+                format!("Rendered in {secs:.1} s · hold C to compare")
+            }
+            _ => format!(
+                "Painting {} · Alt-click picks a part · space and drag moves the photo",
+                self.classes.active_title().to_lowercase()
+            ),
+        }
+    }
+
+    /// Does what a key or a button asks for.
+    pub fn act(&mut self, ctx: &egui::Context, action: Action, settings: &mut Settings) {
+        match action {
+            Action::Open => self.ask(ctx, Purpose::OpenPhoto, settings),
+            Action::SaveResult if self.work.is_some() => {
+                self.ask(ctx, Purpose::SaveResult, settings)
+            }
+            Action::SaveMask if self.has_edit() => self.ask(ctx, Purpose::SaveMask, settings),
+            Action::Undo => self.step(true, settings.live),
+            Action::Redo => self.step(false, settings.live),
+            Action::Brush => self.tool = Tool::Brush,
+            Action::Eraser => self.tool = Tool::Eraser,
+            Action::Fill => self.tool = Tool::Fill,
+            Action::Pick => self.tool = Tool::Pick,
+            Action::SmallerBrush => settings.brush_px = scaled_brush(settings.brush_px, -1.0),
+            Action::LargerBrush => settings.brush_px = scaled_brush(settings.brush_px, 1.0),
+            Action::ToggleMask => self.mask_hidden = !self.mask_hidden,
+            Action::ToggleLive => {
+                settings.live = !settings.live;
+                if settings.live {
+                    self.render_if_stale();
+                }
+            }
+            Action::Render => self.render_if_stale(),
+            Action::Fit => self.canvas.fit(),
+            Action::ActualSize => {
+                if let (Some(place), Some(work)) = (self.last_place, &self.work) {
+                    self.canvas
+                        .actual_size(place, work.size(), ctx.pixels_per_point());
+                }
+            }
+            Action::Cancel => self.cancel(),
+            Action::Class(position) => {
+                if let Some(class) = classes::at_position(position) {
+                    self.classes.activate(class);
+                }
+            }
+            Action::SaveResult | Action::SaveMask => {}
+        }
+    }
+
+    pub(super) fn has_edit(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.edit().is_some())
+    }
+
+    fn render_if_stale(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.render_again(&work, true);
+            self.work = Some(work);
+        }
+    }
+
+    /// Takes back the stroke being painted, else stops what runs.
+    fn cancel(&mut self) {
+        let edit = self.work.as_mut().and_then(Work::edit_mut);
+        if let (Some(painting), Some(edit)) = (self.painting.take(), edit) {
+            painting.abandon(edit, &self.gpu);
+        } else if self.framing {
+            self.framing = false;
+            self.frame_from = None;
+        } else {
+            for job in [Job::Render, Job::Reference, Job::Analyse, Job::Open] {
+                self.jobs.cancel(job);
+            }
+        }
+    }
+
+    fn step(&mut self, back: bool, live: bool) {
+        // A stroke that is being painted ends first: it would not fit the mask after the step.
+        if let Some(mut work) = self.work.take() {
+            self.end_stroke(&mut work, false);
+            let stepped = work
+                .edit_mut()
+                .is_some_and(|edit| edit.step(&self.gpu, back));
+            if stepped {
+                self.mask_changed(&mut work, live);
+            }
+            self.work = Some(work);
+        }
+    }
+}

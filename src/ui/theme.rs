@@ -1,0 +1,256 @@
+//! The one place for colours, spacing, radii, type and icons. A calm dark theme, and a light one.
+//!
+//! Colours are named by what they are for, so that a widget never asks which theme is on.
+
+use std::sync::Arc;
+
+use eframe::egui::{
+    self, Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke,
+    TextStyle, Theme, vec2,
+};
+
+/// Colours of one theme.
+pub struct Colors {
+    /// Behind photos: neutral, so that it does not tint what the eye sees.
+    pub canvas: Color32,
+    pub panel: Color32,
+    /// Buttons and fields on a panel.
+    pub raised: Color32,
+    pub hovered: Color32,
+    pub pressed: Color32,
+    /// Thin lines between areas.
+    pub line: Color32,
+    pub text: Color32,
+    /// Text that explains or waits.
+    pub weak: Color32,
+    pub accent: Color32,
+    /// Behind what is chosen.
+    pub chosen: Color32,
+    pub good: Color32,
+    pub warning: Color32,
+    pub error: Color32,
+}
+
+const DARK: Colors = Colors {
+    canvas: Color32::from_rgb(22, 22, 23),
+    panel: Color32::from_rgb(32, 33, 36),
+    raised: Color32::from_rgb(46, 48, 53),
+    hovered: Color32::from_rgb(58, 61, 67),
+    pressed: Color32::from_rgb(70, 74, 82),
+    line: Color32::from_rgb(50, 52, 57),
+    text: Color32::from_rgb(222, 224, 228),
+    weak: Color32::from_rgb(152, 156, 165),
+    accent: Color32::from_rgb(92, 158, 235),
+    chosen: Color32::from_rgb(45, 66, 95),
+    good: Color32::from_rgb(120, 190, 135),
+    warning: Color32::from_rgb(226, 178, 92),
+    error: Color32::from_rgb(236, 122, 112),
+};
+
+const LIGHT: Colors = Colors {
+    canvas: Color32::from_rgb(208, 209, 211),
+    panel: Color32::from_rgb(245, 245, 246),
+    raised: Color32::from_rgb(228, 229, 232),
+    hovered: Color32::from_rgb(217, 219, 223),
+    pressed: Color32::from_rgb(204, 207, 213),
+    line: Color32::from_rgb(212, 214, 218),
+    text: Color32::from_rgb(32, 35, 40),
+    weak: Color32::from_rgb(98, 104, 114),
+    accent: Color32::from_rgb(32, 104, 190),
+    chosen: Color32::from_rgb(205, 223, 245),
+    good: Color32::from_rgb(38, 122, 62),
+    warning: Color32::from_rgb(150, 96, 8),
+    error: Color32::from_rgb(186, 48, 40),
+};
+
+/// The colours of the theme that is on.
+pub fn colors(ui: &egui::Ui) -> &'static Colors {
+    if ui.visuals().dark_mode {
+        &DARK
+    } else {
+        &LIGHT
+    }
+}
+
+/// Drawn over photos, which look the same in both themes.
+pub mod on_photo {
+    use eframe::egui::Color32;
+
+    pub const LINE: Color32 = Color32::from_rgb(250, 250, 250);
+    pub const SHADOW: Color32 = Color32::from_black_alpha(140);
+    pub const TEXT: Color32 = Color32::from_rgb(245, 245, 245);
+    pub const CHIP: Color32 = Color32::from_black_alpha(170);
+}
+
+/// Space inside a group of widgets, in points.
+pub const SPACE_SMALL: f32 = 4.0;
+/// Space between groups.
+pub const SPACE: f32 = 8.0;
+/// Space between areas.
+pub const SPACE_LARGE: f32 = 14.0;
+/// Rounding of buttons, fields and chips.
+pub const RADIUS: u8 = 5;
+/// Height of buttons and rows.
+pub const ROW_HEIGHT: f32 = 24.0;
+/// Width of the class list.
+pub const SIDE_WIDTH: f32 = 216.0;
+
+/// The family for headings and chosen things.
+pub fn strong() -> FontFamily {
+    FontFamily::Name("strong".into())
+}
+
+/// Names of the icons in `assets/fonts/phosphor-icons.ttf`.
+pub mod icon {
+    pub const OPEN: &str = "\u{E256}";
+    pub const SAVE: &str = "\u{E248}";
+    pub const EXPORT: &str = "\u{E20C}";
+    pub const UNDO: &str = "\u{E08A}";
+    pub const REDO: &str = "\u{E08C}";
+    pub const BRUSH: &str = "\u{E6F0}";
+    pub const ERASER: &str = "\u{E21E}";
+    pub const PICK: &str = "\u{E568}";
+    pub const FILL: &str = "\u{E392}";
+    pub const FIT: &str = "\u{E626}";
+    pub const SETTINGS: &str = "\u{E270}";
+    pub const WEIGHTS: &str = "\u{E1DA}";
+    pub const LOG: &str = "\u{E2CE}";
+    pub const SHOWN: &str = "\u{E220}";
+    pub const HIDDEN: &str = "\u{E224}";
+    pub const LIVE: &str = "\u{E2DE}";
+    pub const STYLE: &str = "\u{E5B8}";
+    pub const CLOSE: &str = "\u{E4F6}";
+    pub const WARNING: &str = "\u{E4E0}";
+    pub const ERROR: &str = "\u{E4E2}";
+    pub const DONE: &str = "\u{E184}";
+    pub const MISSING: &str = "\u{E4F8}";
+    pub const SPLIT: &str = "\u{E0A0}";
+    pub const FACE: &str = "\u{E6FC}";
+    pub const PHOTO: &str = "\u{E2CA}";
+}
+
+/// Fonts and both styles. Call once for each context.
+pub fn install(ctx: &egui::Context) {
+    ctx.set_fonts(fonts());
+    ctx.set_style_of(Theme::Dark, style(&DARK, egui::Visuals::dark()));
+    ctx.set_style_of(Theme::Light, style(&LIGHT, egui::Visuals::light()));
+}
+
+fn fonts() -> FontDefinitions {
+    let mut fonts = FontDefinitions::default();
+    let own: [(&str, &'static [u8]); 3] = [
+        (
+            "inter",
+            include_bytes!("../../assets/fonts/Inter-Regular.otf"),
+        ),
+        (
+            "inter-semibold",
+            include_bytes!("../../assets/fonts/Inter-SemiBold.otf"),
+        ),
+        (
+            "icons",
+            include_bytes!("../../assets/fonts/phosphor-icons.ttf"),
+        ),
+    ];
+    for (name, bytes) in own {
+        let data = Arc::new(FontData::from_static(bytes));
+        fonts.font_data.insert(name.to_owned(), data);
+    }
+    let fallback = fonts.families.entry(FontFamily::Proportional).or_default();
+    let family = |first: &str, fallback: &[String]| {
+        let own = [first.to_owned(), "icons".to_owned()];
+        own.into_iter().chain(fallback.iter().cloned()).collect()
+    };
+    let semibold = family("inter-semibold", fallback);
+    *fallback = family("inter", fallback);
+    fonts.families.insert(strong(), semibold);
+    fonts
+}
+
+fn style(colors: &Colors, mut visuals: egui::Visuals) -> egui::Style {
+    let radius = CornerRadius::same(RADIUS);
+    visuals.panel_fill = colors.panel;
+    visuals.window_fill = colors.panel;
+    visuals.window_stroke = Stroke::new(1.0, colors.line);
+    visuals.window_corner_radius = CornerRadius::same(2 * RADIUS);
+    visuals.menu_corner_radius = CornerRadius::same(RADIUS + 2);
+    visuals.extreme_bg_color = colors.canvas;
+    visuals.faint_bg_color = colors.raised;
+    visuals.hyperlink_color = colors.accent;
+    visuals.warn_fg_color = colors.warning;
+    visuals.error_fg_color = colors.error;
+    visuals.weak_text_color = Some(colors.weak);
+    visuals.selection.bg_fill = colors.chosen;
+    visuals.selection.stroke = Stroke::new(1.0, colors.text);
+    visuals.slider_trailing_fill = true;
+    visuals.handle_shape = egui::style::HandleShape::Circle;
+    visuals.interact_cursor = Some(egui::CursorIcon::PointingHand);
+
+    let widgets = &mut visuals.widgets;
+    let states = [
+        (&mut widgets.noninteractive, colors.panel, colors.text),
+        (&mut widgets.inactive, colors.raised, colors.text),
+        (&mut widgets.hovered, colors.hovered, colors.text),
+        (&mut widgets.active, colors.pressed, colors.text),
+        (&mut widgets.open, colors.hovered, colors.text),
+    ];
+    for (widget, fill, text) in states {
+        widget.bg_fill = fill;
+        widget.weak_bg_fill = fill;
+        widget.bg_stroke = Stroke::NONE;
+        widget.fg_stroke = Stroke::new(1.0, text);
+        widget.corner_radius = radius;
+        widget.expansion = 0.0;
+    }
+    widgets.noninteractive.bg_stroke = Stroke::new(1.0, colors.line);
+    widgets.hovered.fg_stroke = Stroke::new(1.0, colors.accent);
+    widgets.active.fg_stroke = Stroke::new(1.0, colors.accent);
+
+    let mut style = egui::Style {
+        visuals,
+        ..Default::default()
+    };
+    style.spacing.item_spacing = vec2(SPACE, SPACE_SMALL);
+    style.spacing.button_padding = vec2(8.0, 4.0);
+    style.spacing.interact_size = vec2(28.0, ROW_HEIGHT);
+    style.spacing.slider_rail_height = 4.0;
+    style.spacing.slider_width = 110.0;
+    style.spacing.window_margin = Margin::same(14);
+    style.spacing.menu_margin = Margin::same(6);
+    style.spacing.tooltip_width = 320.0;
+    style.interaction.selectable_labels = false;
+    style.text_styles = [
+        (
+            TextStyle::Small,
+            FontId::new(11.5, FontFamily::Proportional),
+        ),
+        (TextStyle::Body, FontId::new(13.0, FontFamily::Proportional)),
+        (
+            TextStyle::Button,
+            FontId::new(13.0, FontFamily::Proportional),
+        ),
+        (TextStyle::Heading, FontId::new(15.0, strong())),
+        (
+            TextStyle::Monospace,
+            FontId::new(12.0, FontFamily::Monospace),
+        ),
+    ]
+    .into();
+    style
+}
+
+/// A title above a group of widgets.
+pub fn title_ui(ui: &mut egui::Ui, text: &str) -> egui::Response {
+    let font = FontId::new(12.0, strong());
+    let color = colors(ui).weak;
+    ui.label(egui::RichText::new(text).font(font).color(color))
+}
+
+/// A button that is only an icon: `name` is what a screen reader says, `tip` what the pointer shows.
+pub fn icon_button_ui(ui: &mut egui::Ui, icon: &str, name: &str, tip: &str) -> egui::Response {
+    let icon = egui::RichText::new(icon).size(16.0);
+    let button = egui::Button::new(icon)
+        .min_size(vec2(ROW_HEIGHT + 4.0, ROW_HEIGHT))
+        .frame_when_inactive(false);
+    ui.add(button).accessible_name(name).on_hover_text(tip)
+}
