@@ -282,7 +282,6 @@ pub fn forward(
     let total_rows = if pointwise { g.ho * g.wo } else { g.ho };
     let per_sample = total_rows.div_ceil(t.rows);
     let shared = SharedMut(out.as_mut_ptr());
-    let out_len = out.len();
     let task = |id: usize| {
         let (n, y0) = (id / per_sample, (id % per_sample) * t.rows);
         let rows = t.rows.min(total_rows - y0);
@@ -339,48 +338,38 @@ pub fn forward(
                             for (r, values) in acc.iter().enumerate().take(live) {
                                 let o = row + r;
                                 let plane = (n * g.co + o) * map.plane + map.base;
-                                let first = c0 == 0;
-                                let add = if first {
-                                    bias.map_or(0.0, |b| b[o])
+                                let add = if c0 == 0 {
+                                    Some(bias.map_or(0.0, |b| b[o]))
                                 } else {
-                                    0.0
-                                };
-                                let put = |at: usize, v: f32| {
-                                    debug_assert!(at < out_len);
-                                    // SAFETY: each task writes its own rows of its own sample; `at` lies in `out`.
-                                    unsafe {
-                                        let p = shared.get().add(at);
-                                        *p = if first { v + add } else { *p + v };
-                                    }
+                                    None
                                 };
                                 if pointwise {
-                                    let at = plane + y0 + q;
-                                    values[..lanes]
-                                        .iter()
-                                        .enumerate()
-                                        .for_each(|(l, &v)| put(at + l, v));
+                                    // SAFETY: each task writes its own pixels of its own sample.
+                                    unsafe {
+                                        store(shared, plane + y0 + q, 1, &values[..lanes], add)
+                                    };
                                 } else if by_row {
                                     let at = plane + (y0 + run) * map.row_step + q * map.col_step;
-                                    if map.col_step == 1 {
-                                        values
-                                            .iter()
-                                            .enumerate()
-                                            .for_each(|(l, &v)| put(at + l, v));
-                                    } else {
-                                        values
-                                            .iter()
-                                            .enumerate()
-                                            .for_each(|(l, &v)| put(at + l * map.col_step, v));
-                                    }
+                                    // SAFETY: each task writes its own rows of its own sample.
+                                    unsafe { store(shared, at, map.col_step, values, add) };
                                 } else {
-                                    for (l, &v) in values[..lanes].iter().enumerate() {
-                                        let (y, x) = ((q + l) / t.pw, (q + l) % t.pw);
-                                        if x < g.wo {
-                                            put(
-                                                plane + (y0 + y) * map.row_step + x * map.col_step,
-                                                v,
-                                            );
-                                        }
+                                    // The panel runs over row ends; columns past the width belong to no output.
+                                    let (mut y, mut x, mut l) = (q / t.pw, q % t.pw, 0);
+                                    while l < lanes {
+                                        let to_end = (t.pw - x).min(lanes - l);
+                                        let live = g.wo.saturating_sub(x).min(to_end);
+                                        let at = plane + (y0 + y) * map.row_step + x * map.col_step;
+                                        // SAFETY: as above.
+                                        unsafe {
+                                            store(
+                                                shared,
+                                                at,
+                                                map.col_step,
+                                                &values[l..l + live],
+                                                add,
+                                            )
+                                        };
+                                        (y, x, l) = (y + 1, 0, l + to_end);
                                     }
                                 }
                             }
@@ -395,6 +384,33 @@ pub fn forward(
         (0..tasks).for_each(task);
     } else {
         (0..tasks).into_par_iter().for_each(task);
+    }
+}
+
+/// Writes `values` `step` apart from `at`: plus `add` on the first pass, on top of what is there later.
+///
+/// # Safety
+/// All addressed elements lie in the shared buffer and belong to the calling task.
+#[inline]
+unsafe fn store(out: SharedMut, at: usize, step: usize, values: &[f32], add: Option<f32>) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let to = out.get().add(at);
+        if step == 1 {
+            let row = std::slice::from_raw_parts_mut(to, values.len());
+            match add {
+                Some(add) => row.iter_mut().zip(values).for_each(|(o, v)| *o = v + add),
+                None => row.iter_mut().zip(values).for_each(|(o, v)| *o += v),
+            }
+            return;
+        }
+        for (l, v) in values.iter().enumerate() {
+            let o = to.add(l * step);
+            *o = match add {
+                Some(add) => v + add,
+                None => *o + v,
+            };
+        }
     }
 }
 
