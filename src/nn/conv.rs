@@ -2,7 +2,7 @@
 //!
 //! Groups other than one and one-per-channel, and dilation, are left out: no model here uses them.
 
-use super::cpu::direct::{Geometry, OutMap};
+use super::cpu::geometry::{Geometry, OutMap};
 use super::cpu::{depthwise, direct, slice, uninit};
 use super::plane_op::is_ours;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};

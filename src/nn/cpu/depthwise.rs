@@ -1,8 +1,8 @@
 //! Depthwise convolution: one small filter per channel, planes in parallel.
 //!
-//! Shares tiles and phases with [`super::direct`]; here a tile is one whole padded plane.
+//! Shares tiles and phases ([`super::geometry`]) with the dense convolutions; here a tile is one whole padded plane.
 
-use super::direct::{Geometry, OutMap, phases};
+use super::geometry::{Geometry, OutMap, phases};
 use super::{SharedMut, micro};
 use rayon::prelude::*;
 use std::cell::RefCell;

@@ -6,6 +6,7 @@
 
 pub mod depthwise;
 pub mod direct;
+pub mod geometry;
 pub mod micro;
 pub mod plane;
 
