@@ -5,7 +5,7 @@
 //! (flip, rotation, scale, shift), photometric (gamma, contrast, colour, grey, blur, noise), and copies rare parts
 //! (hats, glasses, earrings, necklaces) from face to face, which the common alignment allows.
 
-use super::parser::SIDED_PAIRS;
+use super::labels::{CLASS_COUNT, SIDED, flip_pair};
 use crate::raster::{Grid, Rgb, resize_labels, resize_rgb};
 use anyhow::{Context as _, Result, ensure};
 use rand::Rng;
@@ -63,7 +63,7 @@ impl Faces {
                 let (w, h) = (mask.width() as usize, mask.height() as usize);
                 let mut mask = Grid::from_vec(w, h, mask.into_raw())?;
                 ensure!(
-                    mask.data.iter().all(|&id| id < 19),
+                    mask.data.iter().all(|&id| usize::from(id) < CLASS_COUNT),
                     "Not a mask of ids 0–18: {}",
                     mask_path.display()
                 );
@@ -135,7 +135,7 @@ pub fn open_rgb(path: &Path) -> Result<Rgb> {
 /// Exchanges left and right classes where their order along the row says that the annotator mixed them up: parts
 /// that occur on both sides vote, and sided parts follow the vote.
 pub fn repair_truth(mask: &mut Grid<u8>) {
-    let mut moments = [(0f64, 0f64); 19];
+    let mut moments = [(0f64, 0f64); CLASS_COUNT];
     for row in mask.rows() {
         for (x, &id) in row.iter().enumerate() {
             if let Some(m) = moments.get_mut(id as usize) {
@@ -145,7 +145,8 @@ pub fn repair_truth(mask: &mut Grid<u8>) {
         }
     }
     let mut votes = 0;
-    for (l, r) in SIDED_PAIRS {
+    for (l, r) in SIDED {
+        let (l, r) = (usize::from(l), usize::from(r));
         if moments[l].1 > 0.0 && moments[r].1 > 0.0 {
             // "l_" is the subject's left: further right in the picture.
             votes += if moments[l].0 / moments[l].1 < moments[r].0 / moments[r].1 {
@@ -156,21 +157,8 @@ pub fn repair_truth(mask: &mut Grid<u8>) {
         }
     }
     if votes > 0 {
-        mask.data.iter_mut().for_each(|id| *id = flipped_class(*id));
+        mask.data.iter_mut().for_each(|id| *id = flip_pair(*id));
     }
-}
-
-/// The class of the mirror image.
-pub fn flipped_class(id: u8) -> u8 {
-    for (l, r) in SIDED_PAIRS {
-        if id as usize == l {
-            return r as u8;
-        }
-        if id as usize == r {
-            return l as u8;
-        }
-    }
-    id
 }
 
 /// How far samples are varied.
@@ -231,7 +219,7 @@ pub fn vary(photo: &Rgb, mask: &Grid<u8>, v: Variation, rng: &mut impl Rng) -> S
             let at = y * side + x;
             let nearest = (sy + 0.5) as usize * side + (sx + 0.5) as usize;
             let id = mask.data[nearest.min(side * side - 1)];
-            sample.mask[at] = if is_flipped { flipped_class(id) } else { id };
+            sample.mask[at] = if is_flipped { flip_pair(id) } else { id };
             let (a, b) = (3 * (y0 * side + x0), 3 * (y0 * side + x1));
             let (p, q) = (3 * (y1 * side + x0), 3 * (y1 * side + x1));
             for (k, plane) in [&mut *red, &mut *green, &mut *blue].into_iter().enumerate() {
@@ -411,7 +399,7 @@ mod tests {
     #[test]
     fn truth_with_exchanged_sides_is_put_right() {
         let (_, right) = face();
-        let mut wrong = right.map(|&id| flipped_class(id));
+        let mut wrong = right.map(|&id| flip_pair(id));
         repair_truth(&mut wrong);
         assert_eq!(wrong, right);
         let mut kept = right.clone();

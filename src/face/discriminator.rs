@@ -3,7 +3,7 @@
 //! It sees the target mask and the picture, and the picture's high frequencies once more, amplified: without them it
 //! does not learn to tell soft from sharp at these widths. It is not shipped.
 
-use super::parser::CLASSES;
+use super::labels::CLASS_COUNT;
 use crate::nn::activation::Activation;
 use crate::nn::blocks::{Conv, GroupNorm};
 use crate::nn::pool::avg_pool2d;
@@ -37,7 +37,7 @@ impl Discriminator {
     /// Builds both scales from `vb`.
     pub fn new(vb: VarBuilder) -> Result<Self> {
         let scale = |vb: VarBuilder| -> Result<Scale> {
-            let inputs = [CLASSES + 7, WIDTHS[0], WIDTHS[1]];
+            let inputs = [CLASS_COUNT + 7, WIDTHS[0], WIDTHS[1]];
             let mut convs = Vec::new();
             let mut norms = Vec::new();
             for (i, (from, to)) in inputs.into_iter().zip(WIDTHS).enumerate() {

@@ -6,7 +6,8 @@
 //! outside the hole are given, so that an edit fits its surroundings. The network adds to a base picture, the mask
 //! painted with each class's colour plane ([`super::style`]). Trained by `vitruvian train generator`.
 
-use super::parser::{CLASSES, positions};
+use super::labels::CLASS_COUNT;
+use super::parser::positions;
 use super::style::{self, ClassColours, NUMBERS};
 use crate::nn::activation::Activation;
 use crate::nn::blocks::{Conv, EPS, Linear, ResidualBlock};
@@ -43,7 +44,7 @@ pub struct StyleCodes {
 impl StyleCodes {
     /// Takes `share` (0 … 1) of `other`'s style for the classes that `takes` names; both need not have them.
     pub fn mixed(&self, other: &Self, share: f32, takes: impl Fn(u8) -> bool) -> Result<Self> {
-        let mut shares = [0f32; CLASSES];
+        let mut shares = [0f32; CLASS_COUNT];
         let mut colours = self.colours;
         for (id, s) in shares.iter_mut().enumerate() {
             let theirs = other.colours[id];
@@ -67,7 +68,7 @@ impl StyleCodes {
             }
             colours[id] = mix;
         }
-        let shares = Tensor::from_slice(&shares, (1, CLASSES, 1), self.codes.device())?;
+        let shares = Tensor::from_slice(&shares, (1, CLASS_COUNT, 1), self.codes.device())?;
         let difference = (&other.codes - &self.codes)?;
         let codes = (&self.codes + difference.broadcast_mul(&shares)?)?;
         Ok(Self { codes, colours })
@@ -114,14 +115,14 @@ impl StyleEncoder {
             stdev: 0.1,
         };
         Ok(Self {
-            enter: Conv::new(48 + CLASSES, STYLE_WIDTH, 3, 1, vb.pp("enter"))?,
+            enter: Conv::new(48 + CLASS_COUNT, STYLE_WIDTH, 3, 1, vb.pp("enter"))?,
             block: ResidualBlock::new(STYLE_WIDTH, GROUPS, ACT, vb.pp("block"))?,
             down: Conv::new(STYLE_WIDTH, STYLE_DEEP, 3, 2, vb.pp("down"))?,
             deep: ResidualBlock::new(STYLE_DEEP, GROUPS, ACT, vb.pp("deep"))?,
             first: Linear::new(features, 96, 1.0, vb.pp("first"))?,
             second: Linear::new(96, CODE, 1.0, vb.pp("second"))?,
-            class_embedding: vb.get_with_hints((CLASSES, CODE), "class_embedding", small)?,
-            absent: vb.get_with_hints((CLASSES, CODE), "absent", small)?,
+            class_embedding: vb.get_with_hints((CLASS_COUNT, CODE), "class_embedding", small)?,
+            absent: vb.get_with_hints((CLASS_COUNT, CODE), "absent", small)?,
         })
     }
 
@@ -145,9 +146,12 @@ impl StyleEncoder {
             pooled(&deep, &coarse)?,
             input.numbers.clone(),
         ];
-        let features = Tensor::cat(&parts, 2)?.reshape((n * CLASSES, ()))?;
+        let features = Tensor::cat(&parts, 2)?.reshape((n * CLASS_COUNT, ()))?;
         let hidden = ACT.apply(&self.first.forward(&features)?)?;
-        let codes = self.second.forward(&hidden)?.reshape((n, CLASSES, CODE))?;
+        let codes = self
+            .second
+            .forward(&hidden)?
+            .reshape((n, CLASS_COUNT, CODE))?;
         let codes = codes.broadcast_add(&self.class_embedding.unsqueeze(0)?)?;
         let absent = self.absent.unsqueeze(0)?.broadcast_mul(&(1.0 - present)?)?;
         codes.broadcast_mul(present)? + absent
@@ -252,7 +256,7 @@ impl Generator {
         };
         Ok(Self {
             style: StyleEncoder::new(vb.pp("style"))?,
-            embedding: render.get_with_hints((CLASSES, EMBEDDING), "embedding", spread)?,
+            embedding: render.get_with_hints((CLASS_COUNT, EMBEDDING), "embedding", spread)?,
             stem: Conv::new(inputs, w[0], 3, 1, render.pp("stem"))?,
             downs,
             middle,
@@ -260,7 +264,7 @@ impl Generator {
             narrow: Conv::new(w[0], 16, 1, 1, render.pp("narrow"))?,
             fine: Conv::new(16, 16, 3, 1, render.pp("fine"))?,
             last: Conv::scaled(16, 3, 3, 1, 0.2, render.pp("last"))?,
-            class_means: vb.get_with_hints((CLASSES, 3), "class_means", Init::Const(0.0))?,
+            class_means: vb.get_with_hints((CLASS_COUNT, 3), "class_means", Init::Const(0.0))?,
         })
     }
 
@@ -313,9 +317,9 @@ impl Generator {
     }
 
     /// Mean colour of each class, for classes that a face does not have.
-    pub fn fallback(&self) -> Result<[[f32; 3]; CLASSES]> {
+    pub fn fallback(&self) -> Result<[[f32; 3]; CLASS_COUNT]> {
         let rows = self.class_means.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-        let mut out = [[0f32; 3]; CLASSES];
+        let mut out = [[0f32; 3]; CLASS_COUNT];
         for (o, row) in out.iter_mut().zip(rows) {
             if let [r, g, b] = row[..] {
                 *o = [r, g, b];
@@ -340,9 +344,9 @@ impl Generator {
         let input = StyleInput {
             photo: Tensor::from_vec(planes, (1, 3, STYLE_SIDE, STYLE_SIDE), self.device())?,
             shares: class_shares(&mask.data, 1, STYLE_SIDE, 4, self.device())?,
-            numbers: Tensor::from_vec(numbers, (1, CLASSES, NUMBERS), self.device())?,
+            numbers: Tensor::from_vec(numbers, (1, CLASS_COUNT, NUMBERS), self.device())?,
         };
-        let present = Tensor::from_vec(present, (1, CLASSES, 1), self.device())?;
+        let present = Tensor::from_vec(present, (1, CLASS_COUNT, 1), self.device())?;
         Ok(StyleCodes {
             codes: self.codes(&input, &present)?,
             colours,
@@ -435,13 +439,13 @@ pub fn class_shares(
 ) -> Result<Tensor> {
     let small = side / block;
     let unit = 1.0 / (block * block) as f32;
-    let mut out = vec![0f32; n * CLASSES * small * small];
+    let mut out = vec![0f32; n * CLASS_COUNT * small * small];
     for (i, &id) in labels.iter().enumerate() {
         let (sample, y, x) = (i / (side * side), i / side % side / block, i % side / block);
-        let id = (id as usize).min(CLASSES - 1);
-        out[((sample * CLASSES + id) * small + y) * small + x] += unit;
+        let id = (id as usize).min(CLASS_COUNT - 1);
+        out[((sample * CLASS_COUNT + id) * small + y) * small + x] += unit;
     }
-    Tensor::from_vec(out, (n, CLASSES, small, small), device)
+    Tensor::from_vec(out, (n, CLASS_COUNT, small, small), device)
 }
 
 #[cfg(test)]

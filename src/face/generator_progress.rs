@@ -2,7 +2,7 @@
 
 use super::generator::{Generator, STYLE_SIDE};
 use super::holes::Hole;
-use super::parser::CLASSES;
+use super::labels::CLASS_COUNT;
 use super::samples::{Batch, Face, Prepared, SIDE, View, batch, composite, prepare};
 use crate::raster::{Rgb, resize_rgb};
 use crate::training::rng_of_step;
@@ -16,7 +16,7 @@ fn fixed_sample(
     i: usize,
     view: View,
     kind: Hole,
-    means: &[[f32; 3]; CLASSES],
+    means: &[[f32; 3]; CLASS_COUNT],
 ) -> Prepared {
     prepare(face, view, kind, means, None, &mut rng_of_step(7, i))
 }
@@ -32,7 +32,7 @@ fn render(generator: &Generator, sample: Prepared, side: usize) -> Result<(Batch
 pub(super) fn validate(
     generator: &Generator,
     held_out: &[Face],
-    means: &[[f32; 3]; CLASSES],
+    means: &[[f32; 3]; CLASS_COUNT],
 ) -> Result<(f64, f64)> {
     let score = |view: View, kind: Hole, side: usize, count: usize| -> Result<f64> {
         let mut total = 0f64;
@@ -57,7 +57,7 @@ pub(super) fn validate(
 pub(super) fn grid(
     generator: &Generator,
     held_out: &[Face],
-    means: &[[f32; 3]; CLASSES],
+    means: &[[f32; 3]; CLASS_COUNT],
     path: &Path,
 ) -> Result<()> {
     let (columns, cell) = (9, SIDE);

@@ -4,6 +4,7 @@
 //! that most of the work happens at 64² and below; logits leave at 128². Trained by `vitruvian train parser`.
 //! What it leaves out: finding and aligning the face ([`super::align`]).
 
+use super::labels::{CLASS_COUNT, SIDED, flip_pair};
 use crate::nn::activation::Activation;
 use crate::nn::blocks::{Conv, GroupNorm, Linear, ResidualBlock};
 use crate::nn::resize::{resize_bilinear, upsample_nearest2x};
@@ -12,14 +13,10 @@ use crate::raster::{Rgb, resize_rgb, rgb_to_tensor};
 use candle_core::{D, Device, IndexOp, Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// Number of classes, as CelebAMask-HQ.
-pub const CLASSES: usize = 19;
 /// Side of the crop that the network reads, in pixels.
 pub const SIDE: usize = 256;
 /// Side of the logits.
 pub const LOGITS_SIDE: usize = 128;
-/// Pairs of classes that differ only by side: (subject's left, subject's right). "l_" lies at the viewer's right.
-pub const SIDED_PAIRS: [(usize, usize); 3] = [(4, 5), (6, 7), (8, 9)];
 
 /// Widths of the four levels, from 64² to 8².
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -101,7 +98,7 @@ impl Parser {
             context: Linear::new(w[3], w[3], 0.3, vb.pp("context"))?,
             ups,
             norm: GroupNorm::new(w[0], GROUPS, ACT, vb.pp("norm"))?,
-            head: Conv::scaled(w[0], CLASSES * 4, 3, 1, 0.3, vb.pp("head"))?,
+            head: Conv::scaled(w[0], CLASS_COUNT * 4, 3, 1, 0.3, vb.pp("head"))?,
         })
     }
 
@@ -192,11 +189,10 @@ fn flip(xs: &Tensor) -> Result<Tensor> {
 
 /// Class order after a mirror image: left and right exchanged.
 fn flipped_classes(device: &Device) -> Result<Tensor> {
-    let mut order: Vec<u32> = (0..CLASSES as u32).collect();
-    for (l, r) in SIDED_PAIRS {
-        order.swap(l, r);
-    }
-    Tensor::new(order, device)
+    Tensor::from_iter(
+        (0..CLASS_COUNT as u8).map(|id| u32::from(flip_pair(id))),
+        device,
+    )
 }
 
 /// Tells left from right by position: eyes, brows and ears of one kind are pooled, split where their columns divide
@@ -205,7 +201,8 @@ fn flipped_classes(device: &Device) -> Result<Tensor> {
 fn repair_sides(p: &Tensor) -> Result<Tensor> {
     let (c, h, w) = p.dims3()?;
     let mut values = p.flatten_all()?.to_vec1::<f32>()?;
-    for (l, r) in SIDED_PAIRS {
+    for (l, r) in SIDED {
+        let (l, r) = (usize::from(l), usize::from(r));
         let (at_l, at_r) = (l * h * w, r * h * w);
         let mut columns = vec![0f64; w];
         let mut mass = [0f64; 2];
@@ -272,7 +269,7 @@ mod tests {
         let xs = Tensor::zeros((1, 3, SIDE, SIDE), DType::F32, &Device::Cpu).unwrap();
         assert_eq!(
             parser.forward(&xs).unwrap().dims(),
-            [1, CLASSES, LOGITS_SIDE, LOGITS_SIDE]
+            [1, CLASS_COUNT, LOGITS_SIDE, LOGITS_SIDE]
         );
         let count: usize = vars.all_vars().iter().map(|v| v.elem_count()).sum();
         assert!(count <= 2_500_000, "{count} parameters");
@@ -281,7 +278,7 @@ mod tests {
     #[test]
     fn sides_follow_position_not_the_network() {
         let (h, w) = (16, 32);
-        let mut p = vec![0f32; CLASSES * h * w];
+        let mut p = vec![0f32; CLASS_COUNT * h * w];
         let mut put = |class: usize, x0: usize| {
             for y in 6..10 {
                 for x in x0..x0 + 4 {
@@ -295,7 +292,7 @@ mod tests {
         put(6, 6);
         put(7, 20);
         put(9, 1);
-        let p = Tensor::from_vec(p, (CLASSES, h, w), &Device::Cpu).unwrap();
+        let p = Tensor::from_vec(p, (CLASS_COUNT, h, w), &Device::Cpu).unwrap();
         let r = repair_sides(&p).unwrap().to_vec3::<f32>().unwrap();
         assert_eq!((r[5][7][7], r[4][7][7]), (0.9, 0.0));
         assert_eq!((r[4][7][21], r[5][7][21]), (0.9, 0.0));

@@ -8,7 +8,8 @@ use super::generator::{
     PIXELS, STYLE_SIDE, StyleInput, WindowInput, class_shares, place, window_pixels,
 };
 use super::holes::{Hole, bounds, draw};
-use super::parser::{CLASSES, Parser};
+use super::labels::CLASS_COUNT;
+use super::parser::Parser;
 use super::style::{self, NUMBERS};
 use crate::job::Out;
 use crate::raster::{Grid, Rgb, resize_labels, resize_rgb};
@@ -134,7 +135,7 @@ pub(super) fn prepare(
     face: &Face,
     view: View,
     kind: Hole,
-    fallback: &[[f32; 3]; CLASSES],
+    fallback: &[[f32; 3]; CLASS_COUNT],
     variation: Option<Variation>,
     rng: &mut impl Rng,
 ) -> Prepared {
@@ -286,9 +287,9 @@ pub(super) fn batch(samples: Vec<Prepared>, side: usize) -> Result<Batch> {
                 cpu,
             )?,
             shares: class_shares(&style_labels, n, STYLE_SIDE, 4, cpu)?,
-            numbers: Tensor::from_vec(gather(&|s| &s.numbers), (n, CLASSES, NUMBERS), cpu)?,
+            numbers: Tensor::from_vec(gather(&|s| &s.numbers), (n, CLASS_COUNT, NUMBERS), cpu)?,
         },
-        present: Tensor::from_vec(gather(&|s| &s.present), (n, CLASSES, 1), cpu)?,
+        present: Tensor::from_vec(gather(&|s| &s.present), (n, CLASS_COUNT, 1), cpu)?,
         photo: Tensor::from_vec(gather(&|s| &s.planes), (n, 3, side, side), cpu)?,
         hole: Tensor::from_vec(hole, (n, 1, side, side), cpu)?,
         classes: class_shares(&labels, n, side, 1, cpu)?,
@@ -310,8 +311,8 @@ pub(super) fn composite(b: &Batch, out: &Tensor) -> Result<Tensor> {
 }
 
 /// Mean colour of every class over `faces`.
-pub(super) fn class_means(faces: &[Face]) -> [[f32; 3]; CLASSES] {
-    let mut sums = [[0f64; 4]; CLASSES];
+pub(super) fn class_means(faces: &[Face]) -> [[f32; 3]; CLASS_COUNT] {
+    let mut sums = [[0f64; 4]; CLASS_COUNT];
     for face in faces {
         for (sum, c) in sums
             .iter_mut()

@@ -3,7 +3,7 @@
 //! A class's colours are fitted by a plane over the crop, colour = mean + slope · (position − centre), which carries
 //! the light falling from one side. Painting a mask with these planes gives the generator its base picture.
 
-use super::parser::CLASSES;
+use super::labels::CLASS_COUNT;
 use crate::raster::{Grid, Rgb};
 
 /// Numbers a class gives the style encoder: mean, deviation, slopes (3 each for x and y), share of the crop, presence.
@@ -25,7 +25,7 @@ pub struct ClassColour {
 }
 
 /// Statistics of all classes.
-pub type ClassColours = [ClassColour; CLASSES];
+pub type ClassColours = [ClassColour; CLASS_COUNT];
 
 /// Pixels below which a class counts as absent, per pixel of the crop.
 const LEAST_SHARE: f32 = 1e-4;
@@ -36,7 +36,7 @@ const RIDGE: f64 = 2e-3;
 pub fn class_colours(planes: &[f32], mask: &[u8], side: usize) -> ClassColours {
     let area = side * side;
     // Sums of 1, x, y, xx, xy, yy, then of colour, colour², colour·x, colour·y for each channel.
-    let mut sums = [[0f64; 18]; CLASSES];
+    let mut sums = [[0f64; 18]; CLASS_COUNT];
     for (i, &id) in mask.iter().enumerate().take(area) {
         let Some(s) = sums.get_mut(id as usize) else {
             continue;
@@ -138,7 +138,7 @@ impl ClassColour {
 /// Absent classes take `fallback`'s mean colour.
 pub fn base_picture(
     colours: &ClassColours,
-    fallback: &[[f32; 3]; CLASSES],
+    fallback: &[[f32; 3]; CLASS_COUNT],
     mask: &[u8],
     side: usize,
     window: [f32; 4],
@@ -147,7 +147,7 @@ pub fn base_picture(
     let mut out = vec![0f32; 3 * area];
     let [x0, y0, x1, y1] = window;
     for (i, &id) in mask.iter().enumerate().take(area) {
-        let id = (id as usize).min(CLASSES - 1);
+        let id = (id as usize).min(CLASS_COUNT - 1);
         let x = x0 + (x1 - x0) * ((i % side) as f32 + 0.5) / side as f32;
         let y = y0 + (y1 - y0) * ((i / side) as f32 + 0.5) / side as f32;
         let colour = if colours[id].share > 0.0 {
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(colours[5], ClassColour::default());
         let base = base_picture(
             &colours,
-            &[[0.0; 3]; CLASSES],
+            &[[0.0; 3]; CLASS_COUNT],
             &mask,
             side,
             [0.0, 0.0, 1.0, 1.0],
@@ -198,7 +198,7 @@ mod tests {
         assert!(worst < 0.05, "{worst}");
         let absent = base_picture(
             &colours,
-            &[[0.5; 3]; CLASSES],
+            &[[0.5; 3]; CLASS_COUNT],
             &[7; 1024],
             side,
             [0.0, 0.0, 1.0, 1.0],

@@ -9,7 +9,8 @@
 use super::discriminator::{Discriminator, Verdict, feature_matching, relative_distance};
 use super::generator::{Generator, STYLE_SIDE};
 use super::generator_progress::{grid, validate};
-use super::parser::{CLASSES, Parser, positions};
+use super::labels::CLASS_COUNT;
+use super::parser::{Parser, positions};
 use super::samples::{
     Batch, SIDE, VARIATION, View, batch, class_means, composite, draw_kind, labelled, prepare,
     unlabelled,
@@ -133,7 +134,7 @@ fn judged(parser: &Parser, b: &Batch, picture: &Tensor, view: View) -> Result<(T
             }
             let loss = SegmentationLoss {
                 labels,
-                weight: vec![1.0; CLASSES],
+                weight: vec![1.0; CLASS_COUNT],
                 dice: 0.0,
             };
             agreement = (agreement + (segmentation(&fake.logits, loss)? * part)?)?;

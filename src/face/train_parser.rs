@@ -5,10 +5,12 @@
 //! the best mean IoU on these chooses the weights: no other face is looked at.
 
 use super::dataset::{Faces, RareParts, Variation, copy_parts, vary};
-use super::parser::{CLASSES, LOGITS_SIDE, Parser, ParserConfig, SIDE};
+use super::labels::CLASS_COUNT;
+use super::metrics::Confusion;
+use super::parser::{LOGITS_SIDE, Parser, ParserConfig, SIDE};
 use crate::job::Out;
 use crate::nn::losses::{SegmentationLoss, segmentation};
-use crate::raster::rgb_to_tensor;
+use crate::raster::{Grid, resize_labels, rgb_to_tensor};
 use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, rng_of_step};
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -78,7 +80,7 @@ const COPY_SHARE: f64 = 0.3;
 
 /// Class weights that even out how often classes occur.
 fn class_weights(faces: &Faces) -> Vec<f32> {
-    let mut counts = [0f64; CLASSES];
+    let mut counts = [0f64; CLASS_COUNT];
     for mask in &faces.masks {
         for &id in &mask.data {
             if let Some(count) = counts.get_mut(id as usize) {
@@ -93,50 +95,21 @@ fn class_weights(faces: &Faces) -> Vec<f32> {
         .collect()
 }
 
-/// Pixel accuracy, mean F1 over the foreground and mean IoU over all classes, at the side of the logits.
-pub struct Scores {
-    pub accuracy: f64,
-    pub mean_f1: f64,
-    pub mean_iou: f64,
-    pub iou: Vec<f64>,
-}
-
-/// Scores of `parser` on `faces` (side 256) without averaging over mirror images.
-pub fn validate(parser: &Parser, faces: &Faces) -> Result<Scores> {
-    let confusion: Vec<[[u32; CLASSES]; CLASSES]> = (0..faces.len())
-        .into_par_iter()
-        .map(|i| {
-            let photo = rgb_to_tensor(&faces.photos[i], &Device::Cpu)?.unsqueeze(0)?;
-            let found = parser
-                .forward(&photo)?
-                .argmax(1)?
-                .flatten_all()?
-                .to_vec1::<u32>()?;
-            let mut table = [[0u32; CLASSES]; CLASSES];
-            let truth = crate::raster::resize_labels(&faces.masks[i], LOGITS_SIDE, LOGITS_SIDE);
-            for (&t, &f) in truth.data.iter().zip(&found) {
-                table[t as usize][f as usize] += 1;
-            }
-            Ok(table)
-        })
-        .collect::<Result<_>>()?;
-    let sum = |t: usize, f: usize| confusion.iter().map(|c| c[t][f] as f64).sum::<f64>();
-    let (mut right, mut all, mut f1, mut iou) = (0.0, 0.0, Vec::new(), Vec::new());
-    for k in 0..CLASSES {
-        let hit = sum(k, k);
-        let truth: f64 = (0..CLASSES).map(|f| sum(k, f)).sum();
-        let found: f64 = (0..CLASSES).map(|t| sum(t, k)).sum();
-        right += hit;
-        all += truth;
-        f1.push(2.0 * hit / (truth + found).max(1.0));
-        iou.push(hit / (truth + found - hit).max(1.0));
+/// Confusion of `parser` on `faces` (side 256) at the side of the logits, without averaging over mirror images.
+pub fn validate(parser: &Parser, faces: &Faces) -> Result<Confusion> {
+    let mut confusion = Confusion::default();
+    for (photo, mask) in faces.photos.iter().zip(&faces.masks) {
+        let photo = rgb_to_tensor(photo, &Device::Cpu)?.unsqueeze(0)?;
+        let found = parser
+            .forward(&photo)?
+            .argmax(1)?
+            .flatten_all()?
+            .to_vec1::<u32>()?;
+        let found = found.into_iter().map(|id| id as u8).collect();
+        let found = Grid::from_vec(LOGITS_SIDE, LOGITS_SIDE, found)?;
+        confusion.add(&resize_labels(mask, LOGITS_SIDE, LOGITS_SIDE), &found)?;
     }
-    Ok(Scores {
-        accuracy: right / all.max(1.0),
-        mean_f1: f1.iter().skip(1).sum::<f64>() / (CLASSES - 1) as f64,
-        mean_iou: iou.iter().sum::<f64>() / CLASSES as f64,
-        iou,
-    })
+    Ok(confusion)
 }
 
 /// Trains until `steps`, writing checkpoints, a log and the best weights into the run's folder.
@@ -270,20 +243,23 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
                 &held_out
             };
             let s = validate(&Parser::new(&network, adam.mean_builder()?)?, on)?;
-            let classes: Vec<String> = s.iou.iter().map(|v| format!("{v:.3}")).collect();
+            let iou = |k| s.iou(k).map_or("-".to_string(), |v| format!("{v:.3}"));
+            let classes: Vec<String> = (0..CLASS_COUNT).map(iou).collect();
+            let (accuracy, f1) = (
+                s.pixel_accuracy().unwrap_or(0.0),
+                s.mean_f1().unwrap_or(0.0),
+            );
+            let mean_iou = s.mean_iou().unwrap_or(0.0);
             run.log(
                 "step,loss,faces_per_sec,accuracy,mean_f1,mean_iou,iou_by_class",
                 &format!(
-                    "{},{smooth:.4},{per_second:.1},{:.4},{:.4},{:.4},{}",
+                    "{},{smooth:.4},{per_second:.1},{accuracy:.4},{f1:.4},{mean_iou:.4},{}",
                     step + 1,
-                    s.accuracy,
-                    s.mean_f1,
-                    s.mean_iou,
                     classes.join(" ")
                 ),
             )?;
-            if s.mean_iou > best {
-                best = s.mean_iou;
+            if mean_iou > best {
+                best = mean_iou;
                 let notes = [
                     ("step", (step + 1).to_string()),
                     ("validation mean IoU", format!("{best:.4}")),
