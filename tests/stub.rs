@@ -16,6 +16,8 @@ use vitruvian::ui::face::{
 
 /// What changed pixels become.
 pub const EDITED: [u8; 3] = [250, 20, 200];
+/// What pixels of parts with another photo's style become.
+pub const RESTYLED: [u8; 3] = [20, 250, 120];
 
 /// The stub. Its switches can be set while the window runs.
 #[derive(Default)]
@@ -99,17 +101,24 @@ impl Steps for Stub {
             std::thread::sleep(Duration::from_millis(2));
         }
         anyhow::ensure!(!self.fails.load(SeqCst), "The generator is out of paint");
-        let rect = changed_rect(request.source_mask, request.target_mask);
+        let is_restyled = request.restyled.contains(&true);
+        let changed = changed_rect(request.source_mask, request.target_mask);
+        let rect = if is_restyled {
+            request.photo.bounds()
+        } else {
+            changed
+        };
         if rect.is_empty() {
             return Ok(None);
         }
         let mut rgb = request.photo.crop(rect);
-        for y in 0..rect.height {
-            for x in 0..rect.width {
-                let (px, py) = (rect.x + x, rect.y + y);
-                if request.source_mask.get(px, py) != request.target_mask.get(px, py) {
-                    rgb.set(x, y, EDITED);
-                }
+        for (x, y) in (0..rect.height).flat_map(|y| (0..rect.width).map(move |x| (x, y))) {
+            let (px, py) = (rect.x + x, rect.y + y);
+            let target = *request.target_mask.get(px, py).unwrap();
+            if request.source_mask.get(px, py) != Some(&target) {
+                rgb.set(x, y, EDITED);
+            } else if request.restyled[usize::from(target)] {
+                rgb.set(x, y, RESTYLED);
             }
         }
         Ok(Some(RenderedPatch { rect, rgb }))

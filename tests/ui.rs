@@ -16,7 +16,7 @@ use vitruvian::raster::{Rgb, resize_rgb};
 use vitruvian::ui::face::{Dialog, Edit, Question, Steps, Work};
 use vitruvian::ui::{App, Setup};
 
-use crate::stub::{EDITED, Stub};
+use crate::stub::{EDITED, RESTYLED, Stub};
 
 const SIZE: Vec2 = vec2(1024.0, 700.0);
 const PHOTO: [usize; 2] = [320, 400];
@@ -635,6 +635,67 @@ fn opening_another_photo_asks_before_it_drops_strokes() {
 }
 
 #[test]
+fn closing_asks_before_it_drops_strokes() {
+    let mut window = Window::new();
+    let close = |window: &mut Window| {
+        let viewports = &mut window.harness.input_mut().viewports;
+        let root = viewports.entry(egui::ViewportId::ROOT).or_default();
+        root.events.push(egui::ViewportEvent::Close);
+        window.harness.step();
+        let root = &window.harness.output().viewport_output[&egui::ViewportId::ROOT];
+        let is_kept = root.commands.contains(&egui::ViewportCommand::CancelClose);
+        let root = window
+            .harness
+            .input_mut()
+            .viewports
+            .entry(egui::ViewportId::ROOT);
+        root.or_default().events.clear();
+        window.harness.run_steps(2);
+        !is_kept
+    };
+    assert!(close(&mut window), "nothing to lose");
+    window.stroke(&[[80.0, 150.0], [120.0, 150.0]]);
+    assert!(!close(&mut window));
+    window.click("Keep working");
+    assert!(!close(&mut window));
+    window.click("Close anyway");
+    assert!(close(&mut window), "the user has agreed");
+}
+
+#[test]
+fn another_photo_gives_its_style_to_the_chosen_parts() {
+    let mut window = Window::new();
+    let other = window.folder.path().join("other.png");
+    photo::save_png(&other, &resize_rgb(&photo(), 320, 400)).unwrap();
+    window.answer(Some(other));
+    window.click("Choose a style photo");
+    window.settle();
+    let shown = |window: &Window, x: usize, y: usize| {
+        let patch = Arc::clone(&window.edit().result.as_ref().unwrap().patch);
+        patch.rgb.get(x - patch.rect.x, y - patch.rect.y)
+    };
+    let (nose, skin) = ([160, 230], [110, 230]);
+    assert_eq!(shown(&window, nose[0], nose[1]), Some(RESTYLED));
+    assert_eq!(shown(&window, skin[0], skin[1]), Some(RESTYLED));
+
+    window.click("None");
+    window.settle();
+    assert!(window.edit().result.is_none());
+    window.click("Style of nose");
+    window.settle();
+    assert_eq!(shown(&window, nose[0], nose[1]), Some(RESTYLED));
+    assert_eq!(
+        shown(&window, skin[0], skin[1]),
+        photo().get(skin[0], skin[1])
+    );
+
+    window.click("Remove the style photo");
+    window.settle();
+    assert!(window.edit().result.is_none());
+    window.harness.get_by_label("Choose a style photo");
+}
+
+#[test]
 fn a_file_that_cannot_be_opened_leaves_the_work_alone() {
     let mut window = Window::new();
     let before = window.labels();
@@ -716,4 +777,47 @@ fn snapshots() {
     window.button(middle, PointerButton::Primary, false, Modifiers::NONE);
     window.harness.step();
     snapshot(&mut window, "before_after", result);
+}
+
+/// Prints what a frame costs while a wide brush paints on large photos.
+/// `cargo test --release --test main frame_times -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, not a test"]
+fn frame_times() {
+    for side in [512, 1024, 2048, 4096, 8192] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("large.png");
+        photo::save_png(&path, &Rgb::new(side, side, [120, 110, 100])).unwrap();
+        let mut window = Window::open(Stub::new(side, side), Some(path), folder);
+        window.settle();
+        window.click("Live");
+        for _ in 0..30 {
+            window.key(Key::CloseBracket, Modifiers::NONE);
+        }
+        let uploaded = window.edit().texture.uploaded_bytes();
+        let middle = side as f32 / 2.0;
+        let mut times = Vec::new();
+        window.press_and_move(&[[middle - side as f32 * 0.2, middle]]);
+        for i in 0..120 {
+            let angle = i as f32 * 0.1;
+            let radius = side as f32 * 0.2;
+            let point = window.at([middle - radius * angle.cos(), middle + radius * angle.sin()]);
+            window.harness.hover_at(point);
+            let start = std::time::Instant::now();
+            window.harness.step();
+            let shapes = window.harness.output().shapes.clone();
+            drop(window.harness.ctx.tessellate(shapes, 1.0));
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        window.release([middle, middle]);
+        times.sort_by(f64::total_cmp);
+        let uploaded = (window.edit().texture.uploaded_bytes() - uploaded) / times.len() as u64;
+        println!(
+            "{side}²: frame median {:.2} ms, 95 % {:.2} ms, {} kB uploaded a frame, {} kB of undo",
+            times[times.len() / 2],
+            times[times.len() * 95 / 100],
+            uploaded / 1024,
+            window.edit().history.bytes() / 1024,
+        );
+    }
 }

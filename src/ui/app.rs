@@ -4,19 +4,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
-use eframe::egui::{self, Align, Layout, vec2};
+use eframe::egui::{self, Align, Align2, Layout, vec2};
 
 use super::Options;
 use super::face::{Dialog, FaceTab, Purpose, Question, Source, Steps};
 use super::job_bar::Log;
 use super::keys;
+use super::question;
 use super::settings::{self, Settings};
 use super::theme::{self, icon};
 use super::weights_window::WeightsWindow;
 use crate::gpu::Gpu;
 
 /// Opened when the user names no photo.
-const SAMPLE: &[u8] = include_bytes!("../../assets/faces/0017.jpg");
+const SAMPLE: &[u8] = include_bytes!("../../assets/samples/redhead.jpg");
+
+const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 
 /// Below this the panels would be cramped.
 const MIN_SIZE: egui::Vec2 = vec2(1024.0, 700.0);
@@ -50,6 +53,16 @@ pub struct App {
     is_log_open: bool,
     are_settings_open: bool,
     weights: WeightsWindow,
+    closing: Closing,
+}
+
+/// Whether the window may close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// There is unsaved work: the user is asked.
+    Asked,
+    Agreed,
 }
 
 impl App {
@@ -73,6 +86,7 @@ impl App {
             is_log_open: false,
             are_settings_open: false,
             weights: WeightsWindow::new(ctx),
+            closing: Closing::No,
         })
     }
 
@@ -119,17 +133,50 @@ impl App {
     }
 
     fn windows_ui(&mut self, ctx: &egui::Context) {
+        let corner = ctx.content_rect().right_top() + vec2(-theme::SPACE_LARGE, 52.0);
         egui::Window::new("Settings")
             .open(&mut self.are_settings_open)
+            .pivot(Align2::RIGHT_TOP)
+            .default_pos(corner)
             .collapsible(false)
             .resizable(false)
             .show(ctx, |ui| settings::settings_ui(ui, &mut self.settings));
         egui::Window::new("Messages")
             .open(&mut self.is_log_open)
+            .pivot(Align2::RIGHT_BOTTOM)
+            .default_pos(ctx.content_rect().right_bottom() - vec2(theme::SPACE_LARGE, 44.0))
             .collapsible(false)
             .show(ctx, |ui| self.log.log_ui(ui));
         self.weights.window_ui(ctx);
         self.face.questions_ui(ctx);
+        self.close_question_ui(ctx);
+    }
+
+    /// Keeps the window open while there is work that was not saved, until the user agrees.
+    fn close_question_ui(&mut self, ctx: &egui::Context) {
+        let is_asked_for = ctx.input(|i| i.viewport().close_requested());
+        if is_asked_for && self.face.has_unsaved() && self.closing != Closing::Agreed {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.closing = Closing::Asked;
+        }
+        if self.closing != Closing::Asked {
+            return;
+        }
+        let text = "The strokes on this photo have not been saved and would be lost.";
+        match question::question_ui(
+            ctx,
+            "Close Vitruvian?",
+            text,
+            "Close anyway",
+            "Keep working",
+        ) {
+            Some(true) => {
+                self.closing = Closing::Agreed;
+                ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+            }
+            Some(false) => self.closing = Closing::No,
+            None => {}
+        }
     }
 }
 
@@ -245,6 +292,7 @@ pub fn run_with(setup: Setup) -> Result<()> {
         .with_title("Vitruvian")
         .with_inner_size([1280.0, 800.0])
         .with_min_inner_size(MIN_SIZE)
+        .with_icon(eframe::icon_data::from_png_bytes(ICON).unwrap_or_default())
         .with_drag_and_drop(true);
     let options = eframe::NativeOptions {
         viewport,

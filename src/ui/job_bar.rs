@@ -106,8 +106,10 @@ impl<K: JobKind, T: Send + 'static> Jobs<K, T> {
 #[derive(Default)]
 pub struct Log {
     entries: Vec<Entry>,
-    /// Shown in the bar until something else is, or until it is dismissed.
+    /// Shown in the bar until something else is, or until it is dismissed; good news go by themselves.
     last: Option<usize>,
+    /// When the bar first showed it, by the window's clock.
+    shown_secs: Option<f64>,
 }
 
 struct Entry {
@@ -122,6 +124,8 @@ enum EntryKind {
     Error,
 }
 
+/// How long good news stay in the bar.
+const DONE_SECS: f64 = 8.0;
 /// Entries kept.
 const LOG_LEN: usize = 500;
 
@@ -147,6 +151,26 @@ impl Log {
         }
         self.entries.push(Entry { kind, text });
         self.last = Some(self.entries.len() - 1);
+        self.shown_secs = None;
+    }
+
+    /// Lets go of good news that were shown long enough.
+    fn expire(&mut self, ctx: &egui::Context) {
+        let is_done = |entry: &Entry| entry.kind == EntryKind::Done;
+        if !self
+            .last
+            .and_then(|index| self.entries.get(index))
+            .is_some_and(is_done)
+        {
+            return;
+        }
+        let now = ctx.input(|i| i.time);
+        let left = *self.shown_secs.get_or_insert(now) + DONE_SECS - now;
+        if left <= 0.0 {
+            self.last = None;
+        } else {
+            ctx.request_repaint_after(std::time::Duration::from_secs_f64(left));
+        }
     }
 
     /// The text shown in the bar.
@@ -197,6 +221,7 @@ pub fn job_bar_ui<K: JobKind, T: Send + 'static>(
     idle: &str,
     right: &str,
 ) -> bool {
+    log.expire(ui.ctx());
     let mut log_asked = false;
     let mut cancelled = None;
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -5,6 +5,7 @@ mod canvas;
 pub mod face;
 mod job_bar;
 mod keys;
+mod question;
 mod settings;
 mod theme;
 mod weights_window;

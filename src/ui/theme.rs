@@ -92,6 +92,8 @@ pub const SPACE_LARGE: f32 = 14.0;
 pub const RADIUS: u8 = 5;
 /// Height of buttons and rows.
 pub const ROW_HEIGHT: f32 = 24.0;
+/// Height of a line in the list of parts: all 19 and what is below them fit into the smallest window.
+pub const LIST_ROW_HEIGHT: f32 = 22.0;
 /// Width of the class list.
 pub const SIDE_WIDTH: f32 = 216.0;
 
@@ -237,6 +239,11 @@ fn style(colors: &Colors, mut visuals: egui::Visuals) -> egui::Style {
     ]
     .into();
     style
+}
+
+/// The frame of a question.
+pub fn question_frame(ctx: &egui::Context) -> egui::Frame {
+    egui::Frame::popup(&ctx.global_style()).inner_margin(Margin::same(20))
 }
 
 /// A title above a group of widgets.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use candle_core::Device;
-use eframe::egui::{self, RichText};
+use eframe::egui::{self, Align2, RichText, vec2};
 
 use super::theme::{self, icon};
 use crate::job::{Out, Slot, Update};
@@ -69,6 +69,8 @@ impl WeightsWindow {
         let mut refresh = false;
         egui::Window::new("Weights")
             .open(&mut open)
+            .pivot(Align2::RIGHT_TOP)
+            .default_pos(ctx.content_rect().right_top() + vec2(-theme::SPACE_LARGE, 52.0))
             .collapsible(false)
             .resizable(false)
             .default_width(460.0)

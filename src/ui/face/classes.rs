@@ -4,8 +4,9 @@ use eframe::egui::{self, Align2, Color32, FontId, Rect, Sense, Stroke, StrokeKin
 
 use crate::face::labels::{self, CLASS_COUNT, Class, id};
 use crate::gpu::CLASS_SLOTS;
+use crate::ui::keys;
+use crate::ui::theme::LIST_ROW_HEIGHT as ROW_HEIGHT;
 use crate::ui::theme::{self, icon};
-use crate::ui::{keys, theme::ROW_HEIGHT};
 
 /// The order of the list, and so of the digit keys: what is painted most comes first.
 const ORDER: [u8; CLASS_COUNT] = [

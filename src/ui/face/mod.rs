@@ -13,6 +13,6 @@ mod views;
 mod work;
 
 pub use stand_in::{EditRequest, Face, Quality, RenderedPatch, face_from_box};
-pub use steps::{OtherStyle, Purpose, Source, Steps, Style, Value};
-pub use tab::{Dialog, FaceTab, Question};
+pub use steps::{Dialog, OtherStyle, Purpose, Question, Source, Steps, Style, Value};
+pub use tab::FaceTab;
 pub use work::{Edit, Work};

@@ -6,11 +6,11 @@ use super::steps::{Purpose, Source};
 use super::tab::{FaceTab, Job};
 use super::tools::Tool;
 use super::work::Work;
-use crate::ui::job_bar;
 use crate::ui::job_bar::Log;
 use crate::ui::keys::{self, Action};
 use crate::ui::settings::{BRUSH_PX, Settings};
 use crate::ui::theme::{self, icon};
+use crate::ui::{job_bar, question};
 
 /// A button with icon and words. Returns its action when it was clicked.
 fn text_button_ui(
@@ -234,24 +234,18 @@ impl FaceTab {
         let Some(path) = self.to_open.clone() else {
             return;
         };
-        let modal = egui::Modal::new(egui::Id::unique("discard")).show(ctx, |ui| {
-            ui.set_width(340.0);
-            ui.heading("Open another photo?");
-            ui.add_space(theme::SPACE);
-            ui.label("The strokes on this photo have not been saved and would be lost.");
-            ui.add_space(theme::SPACE_LARGE);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let open = ui.button("Open anyway").clicked();
-                let keep = ui.button("Keep working").clicked();
-                (open, keep)
-            })
-            .inner
-        });
-        let (open, keep) = modal.inner;
-        if open {
+        let text = "The strokes on this photo have not been saved and would be lost.";
+        let answer = question::question_ui(
+            ctx,
+            "Open another photo?",
+            text,
+            "Open anyway",
+            "Keep working",
+        );
+        if answer == Some(true) {
             self.open(Source::File(path));
         }
-        if open || keep || modal.should_close() {
+        if answer.is_some() {
             self.to_open = None;
         }
     }
@@ -266,30 +260,33 @@ impl FaceTab {
             Purpose::SaveMask => ("Save the mask", "Save"),
             Purpose::SaveResult => ("Save the result", "Save"),
         };
-        let modal = egui::Modal::new(egui::Id::unique("path")).show(ctx, |ui| {
-            ui.set_width(460.0);
-            ui.heading(title);
-            ui.add_space(theme::SPACE);
-            let label = ui.label("File");
-            let field = egui::TextEdit::singleline(&mut text).desired_width(f32::INFINITY);
-            let response = ui.add(field).labelled_by(label.id);
-            let entered = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
-            if ui.memory(|memory| memory.focused().is_none()) && !entered {
-                response.request_focus();
-            }
-            if purpose == Purpose::SaveResult {
-                ui.weak("The name's ending chooses the format: .png or .jpg");
-            }
-            ui.add_space(theme::SPACE_LARGE);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let done = ui
-                    .add_enabled(!text.is_empty(), Button::new(verb))
-                    .clicked();
-                let cancelled = ui.button("Cancel").clicked();
-                (done || (entered && !text.is_empty()), cancelled)
-            })
-            .inner
-        });
+        let modal = egui::Modal::new(egui::Id::unique("path"))
+            .frame(theme::question_frame(ctx))
+            .show(ctx, |ui| {
+                ui.set_width(460.0);
+                ui.heading(title);
+                ui.add_space(theme::SPACE);
+                let label = ui.label("File");
+                let field = egui::TextEdit::singleline(&mut text).desired_width(f32::INFINITY);
+                let response = ui.add(field).labelled_by(label.id);
+                let entered =
+                    response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+                if ui.memory(|memory| memory.focused().is_none()) && !entered {
+                    response.request_focus();
+                }
+                if purpose == Purpose::SaveResult {
+                    ui.weak("The name's ending chooses the format: .png or .jpg");
+                }
+                ui.add_space(theme::SPACE_LARGE);
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let done = ui
+                        .add_enabled(!text.is_empty(), Button::new(verb))
+                        .clicked();
+                    let cancelled = ui.button("Cancel").clicked();
+                    (done || (entered && !text.is_empty()), cancelled)
+                })
+                .inner
+            });
         let (done, cancelled) = modal.inner;
         if done {
             self.path_chosen(purpose, text.into());

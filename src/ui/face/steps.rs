@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -20,8 +20,10 @@ use crate::raster::Rgb;
 /// What jobs of the face tab send.
 pub enum Value {
     Models(Arc<dyn Steps>),
-    /// A path from a dialog, or none when it was closed or could not be shown.
-    Chosen(Purpose, Option<PathBuf>),
+    /// A path from a dialog.
+    Chosen(Purpose, PathBuf),
+    /// The system shows no dialogs.
+    NoDialog(Purpose),
     Opened(Box<Opened>),
     Faces(Vec<Face>),
     Parsed(Box<Parsed>),
@@ -37,6 +39,18 @@ pub enum Purpose {
     OpenReference,
     SaveMask,
     SaveResult,
+}
+
+/// Asks the user for a path; none when there is none. May take as long as the user does.
+pub type Dialog = Arc<dyn Fn(&Question) -> Option<PathBuf> + Send + Sync>;
+
+/// What a dialog asks for.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub purpose: Purpose,
+    pub folder: Option<PathBuf>,
+    /// For saving: the name to propose.
+    pub name: String,
 }
 
 /// A photo that was read.
@@ -139,6 +153,23 @@ impl Mirror {
         drop(mask);
         read(&self.mask.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Shows a dialog and waits for the answer.
+pub fn choose(
+    dialog: &dyn Fn(&Question) -> Option<PathBuf>,
+    question: &Question,
+    out: &Out<Value>,
+) -> Result<()> {
+    /// Nobody closes a dialog faster: one that is gone by then was never shown.
+    const NEVER_SHOWN: Duration = Duration::from_millis(400);
+    let start = Instant::now();
+    match dialog(question) {
+        Some(path) => out.value(Value::Chosen(question.purpose, path))?,
+        None if start.elapsed() < NEVER_SHOWN => out.value(Value::NoDialog(question.purpose))?,
+        None => {}
+    }
+    Ok(())
 }
 
 /// Where a photo comes from.

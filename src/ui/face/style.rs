@@ -1,6 +1,6 @@
 //! The slot for another photo whose style is used: which photo, which parts take its style, and how much of it.
 
-use eframe::egui::{self, ColorImage, TextureHandle, TextureOptions, vec2};
+use eframe::egui::{self, Align, ColorImage, Layout, TextureHandle, TextureOptions, vec2};
 
 use super::classes::Classes;
 use super::steps::{OtherStyle, Purpose, Reference, Style};
@@ -9,7 +9,7 @@ use crate::ui::settings::Settings;
 use crate::ui::theme::{self, icon};
 
 /// Side of the picture of the other face, in points.
-const THUMBNAIL_POINTS: f32 = 52.0;
+const THUMBNAIL_POINTS: f32 = 40.0;
 
 /// The other photo, if there is one.
 pub struct ReferenceSlot {
@@ -77,7 +77,7 @@ impl FaceTab {
                 .on_hover_text("Hair, skin, lips and the rest take their look from another face")
                 .clicked()
             {
-                self.ask(ui.ctx(), Purpose::OpenReference, settings);
+                self.ask(Purpose::OpenReference, settings);
             }
             return;
         };
@@ -89,45 +89,37 @@ impl FaceTab {
             let picture =
                 egui::Image::new((loaded.thumbnail.id(), size)).corner_radius(theme::RADIUS);
             ui.add(picture).on_hover_text(&loaded.name);
-            ui.vertical(|ui| {
-                ui.horizontal(|ui| {
-                    let all = self.classes.restyles_all();
-                    if ui.selectable_label(all, "All parts").clicked() {
-                        self.classes.restyle_all(true);
-                        changed = true;
-                    }
-                    let tip = "Then choose parts in the list above";
-                    if ui
-                        .selectable_label(false, "None")
-                        .on_hover_text(tip)
-                        .clicked()
-                    {
-                        self.classes.restyle_all(false);
-                        changed = true;
-                    }
-                    removed = theme::icon_button_ui(
-                        ui,
-                        icon::CLOSE,
-                        "Remove the style photo",
-                        "Remove the style photo",
-                    )
-                    .clicked();
-                });
-                ui.spacing_mut().slider_width = ui.available_width() - 52.0;
-                let slider = egui::Slider::new(&mut self.reference.strength, 0.0..=1.0)
-                    .custom_formatter(|value, _| format!("{:.0} %", 100.0 * value))
-                    .custom_parser(|text| {
-                        text.trim_end_matches(['%', ' '])
-                            .parse::<f64>()
-                            .ok()
-                            .map(|v| v / 100.0)
-                    });
-                let response = ui.add(slider).accessible_name("Strength of the style");
-                // While the knob is held only the number changes.
-                changed |= response.drag_stopped() || (response.changed() && !response.dragged());
-                response.on_hover_text("How much of the other style is taken");
+            let all = ui.selectable_label(self.classes.restyles_all(), "All");
+            if all.on_hover_text("All parts take the style").clicked() {
+                self.classes.restyle_all(true);
+                changed = true;
+            }
+            let none = ui.selectable_label(false, "None");
+            if none
+                .on_hover_text("Then choose parts in the list above")
+                .clicked()
+            {
+                self.classes.restyle_all(false);
+                changed = true;
+            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let name = "Remove the style photo";
+                removed = theme::icon_button_ui(ui, icon::CLOSE, name, name).clicked();
             });
         });
+        ui.spacing_mut().slider_width = ui.available_width() - 62.0;
+        let slider = egui::Slider::new(&mut self.reference.strength, 0.0..=1.0)
+            .custom_formatter(|value, _| format!("{:.0} %", 100.0 * value))
+            .custom_parser(|text| {
+                text.trim_end_matches(['%', ' '])
+                    .parse::<f64>()
+                    .ok()
+                    .map(|v| v / 100.0)
+            });
+        let response = ui.add(slider).accessible_name("Strength of the style");
+        // While the knob is held only the number changes.
+        changed |= response.drag_stopped() || (response.changed() && !response.dragged());
+        response.on_hover_text("How much of the other style is taken");
         if removed {
             self.reference = ReferenceSlot::default();
         }

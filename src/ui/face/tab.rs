@@ -9,7 +9,7 @@ use eframe::egui::{self, Rect};
 use super::classes::{self, Classes};
 use super::stand_in::face_from_box;
 use super::steps::OtherStyle;
-use super::steps::{self, Opened, Purpose, Reference, Source, Steps, Value};
+use super::steps::{self, Dialog, Opened, Purpose, Question, Reference, Source, Steps, Value};
 use super::style::ReferenceSlot;
 use super::tools::{Painting, Tool, scaled_brush};
 use super::work::Work;
@@ -51,18 +51,6 @@ impl JobKind for Job {
     }
 }
 
-/// Asks the user for a path; `None` when there is none. Runs in a job.
-pub type Dialog = Arc<dyn Fn(&Question) -> Option<PathBuf> + Send + Sync>;
-
-/// What a dialog asks for.
-#[derive(Clone, Debug)]
-pub struct Question {
-    pub purpose: Purpose,
-    pub folder: Option<PathBuf>,
-    /// For saving: the name to propose.
-    pub name: String,
-}
-
 /// The tab.
 pub struct FaceTab {
     pub(super) gpu: Gpu,
@@ -91,7 +79,6 @@ pub struct FaceTab {
     pub(super) to_open: Option<PathBuf>,
     /// A path that is asked for in the window, where the system shows no dialog.
     pub(super) path_asked: Option<(Purpose, String)>,
-    dialog_asked_secs: f64,
 }
 
 impl FaceTab {
@@ -123,7 +110,6 @@ impl FaceTab {
             last_secs: None,
             to_open: None,
             path_asked: None,
-            dialog_asked_secs: 0.0,
         };
         tab.jobs.start(Job::Models, move |out| {
             out.progress(0.0, "Loading the weights")?;
@@ -136,6 +122,11 @@ impl FaceTab {
     /// The photo being edited.
     pub fn work(&self) -> Option<&Work> {
         self.work.as_ref()
+    }
+
+    /// Whether there are strokes that were not saved.
+    pub fn has_unsaved(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.unsaved)
     }
 
     /// Whether any job runs.
@@ -165,8 +156,8 @@ impl FaceTab {
                 self.steps = Some(steps);
                 self.analyse();
             }
-            Value::Chosen(purpose, Some(path)) => self.path_chosen(purpose, path),
-            Value::Chosen(purpose, None) => self.no_path_chosen(ctx, purpose, settings),
+            Value::Chosen(purpose, path) => self.path_chosen(purpose, path),
+            Value::NoDialog(purpose) => self.ask_here(purpose, settings),
             Value::Opened(opened) => self.take_photo(*opened, settings, log),
             Value::Faces(faces) => {
                 if let Some(work) = &mut self.work {
@@ -279,7 +270,7 @@ impl FaceTab {
 
     /// Opens a photo; asks first if there is work that was not saved.
     pub fn open_path(&mut self, path: PathBuf) {
-        if self.work.as_ref().is_some_and(|work| work.unsaved) {
+        if self.has_unsaved() {
             self.to_open = Some(path);
         } else {
             self.open(Source::File(path));
@@ -294,7 +285,7 @@ impl FaceTab {
     }
 
     /// Asks for a path in a dialog of the system.
-    pub(super) fn ask(&mut self, ctx: &egui::Context, purpose: Purpose, settings: &Settings) {
+    pub(super) fn ask(&mut self, purpose: Purpose, settings: &Settings) {
         if self.jobs.is_busy(Job::Dialog) {
             return;
         }
@@ -303,11 +294,9 @@ impl FaceTab {
             folder: settings.folder.clone(),
             name: self.proposed_name(purpose),
         };
-        self.dialog_asked_secs = ctx.input(|i| i.time);
         let dialog = Arc::clone(&self.dialog);
         self.jobs.start(Job::Dialog, move |out| {
-            out.value(Value::Chosen(purpose, dialog(&question)))?;
-            Ok(())
+            steps::choose(&*dialog, &question, out)
         });
     }
 
@@ -322,14 +311,11 @@ impl FaceTab {
         }
     }
 
-    /// A dialog that is gone at once was never shown: the system has none. Then the window asks itself.
-    fn no_path_chosen(&mut self, ctx: &egui::Context, purpose: Purpose, settings: &Settings) {
-        const NEVER_SHOWN_SECS: f64 = 0.4;
-        if ctx.input(|i| i.time) - self.dialog_asked_secs < NEVER_SHOWN_SECS {
-            let folder = settings.folder.clone().unwrap_or_default();
-            let path = folder.join(self.proposed_name(purpose));
-            self.path_asked = Some((purpose, path.to_string_lossy().into_owned()));
-        }
+    /// Asks for a path in the window itself.
+    fn ask_here(&mut self, purpose: Purpose, settings: &Settings) {
+        let folder = settings.folder.clone().unwrap_or_default();
+        let path = folder.join(self.proposed_name(purpose));
+        self.path_asked = Some((purpose, path.to_string_lossy().into_owned()));
     }
 
     pub(super) fn path_chosen(&mut self, purpose: Purpose, path: PathBuf) {
@@ -456,11 +442,9 @@ impl FaceTab {
     /// Does what a key or a button asks for.
     pub fn act(&mut self, ctx: &egui::Context, action: Action, settings: &mut Settings) {
         match action {
-            Action::Open => self.ask(ctx, Purpose::OpenPhoto, settings),
-            Action::SaveResult if self.work.is_some() => {
-                self.ask(ctx, Purpose::SaveResult, settings)
-            }
-            Action::SaveMask if self.has_edit() => self.ask(ctx, Purpose::SaveMask, settings),
+            Action::Open => self.ask(Purpose::OpenPhoto, settings),
+            Action::SaveResult if self.work.is_some() => self.ask(Purpose::SaveResult, settings),
+            Action::SaveMask if self.has_edit() => self.ask(Purpose::SaveMask, settings),
             Action::Undo => self.step(true, settings.live),
             Action::Redo => self.step(false, settings.live),
             Action::Brush => self.tool = Tool::Brush,
