@@ -50,6 +50,12 @@ impl Detection {
         [0.5 * (x0 + x1), 0.5 * (y0 + y1)]
     }
 
+    /// From the person's right eye to the left one: (1, 0) times some length when the head is upright.
+    pub fn eye_line(&self) -> [f32; 2] {
+        let [[x0, y0], [x1, y1], ..] = self.keypoints_in_image;
+        [x1 - x0, y1 - y0]
+    }
+
     /// Intersection over union of two boxes.
     pub fn iou(&self, other: &Self) -> f32 {
         let [ax0, ay0, ax1, ay1] = self.bbox_in_image;

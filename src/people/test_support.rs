@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
+use crate::raster::Rgb;
+
 fn path(relative: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
@@ -67,4 +69,12 @@ impl Golden {
         );
         assert!(got.iter().all(|v| v.is_finite()), "{key}");
     }
+}
+
+/// The photo `name` as pixels.
+pub fn photo(name: &str) -> Rgb {
+    let rgb = image::open(path(&format!("tests/data/people/{name}.jpg")))
+        .unwrap()
+        .to_rgb8();
+    Rgb::from_vec(rgb.width() as usize, rgb.height() as usize, rgb.into_raw()).unwrap()
 }

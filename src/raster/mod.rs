@@ -6,6 +6,7 @@
 //! Left out: colour management, 16-bit and alpha (see [`crate::photo`]), transforms with shear.
 
 mod geometry;
+mod shrink;
 mod tensor;
 mod warp;
 

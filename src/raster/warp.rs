@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::shrink::shrunk;
 use super::{Grid, Rgb, Similarity};
 
 /// The picture seen through `src_from_dst`, `width` × `height` pixels of it.
@@ -17,6 +18,8 @@ pub fn warp_rgb(src: &Rgb, src_from_dst: &Similarity, width: usize, height: usiz
     if src.width == 0 || src.height == 0 {
         return out;
     }
+    let shrunk = shrunk(src, src_from_dst, width, height);
+    let (src, src_from_dst) = shrunk.as_ref().map_or((src, src_from_dst), |(small, transform)| (small, transform));
     let plan = Plan::new(src_from_dst);
     let source = Source::<u8, 3>::new(&src.data, src.width, src.height);
     out.data
