@@ -13,6 +13,8 @@ struct Mask {
     brush_in_image: vec2<f32>,
     // In photo pixels; no ring where it is 0.
     brush_radius: f32,
+    // Framebuffer pixels per point of the screen: the ring's lines are as wide on every screen.
+    pixels_per_point: f32,
     // By class: gamma-space colour and whether the class is shown.
     colors: array<vec4<f32>, 32>,
 };
@@ -81,8 +83,9 @@ fn ring_at(p: vec2<f32>) -> vec4<f32> {
         return vec4<f32>(0.0);
     }
     let from_edge_px = (distance(p, mask.brush_in_image) - mask.brush_radius) / view.image_from_px;
-    let light = clamp(1.25 - abs(from_edge_px), 0.0, 1.0);
-    let dark = clamp(1.0 - abs(from_edge_px - 1.5), 0.0, 1.0) * 0.6;
+    let width_px = mask.pixels_per_point;
+    let light = clamp(0.75 * width_px + 0.5 - abs(from_edge_px), 0.0, 1.0);
+    let dark = clamp(0.5 * width_px + 0.5 - abs(from_edge_px - 1.5 * width_px), 0.0, 1.0) * 0.6;
     return over(vec4<f32>(light), vec4<f32>(0.0, 0.0, 0.0, dark));
 }
 

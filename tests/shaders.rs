@@ -85,6 +85,7 @@ fn uniforms_are_laid_out_as_in_rust() {
         active_class,
         brush_in_image,
         brush_radius,
+        pixels_per_point,
         colors
     );
 }
@@ -244,6 +245,7 @@ fn mask_layer(texture: Arc<MaskTexture>) -> MaskLayer {
         outline_px: 1.5,
         active_class: 2,
         brush: None,
+        pixels_per_point: 1.0,
     }
 }
 
@@ -307,8 +309,10 @@ fn twin(layer: &MaskLayer, labels: &Grid<u8>, view: View, x: usize, y: usize) ->
     }
     if let Some(([cx, cy], radius)) = layer.brush {
         let edge = ((px - cx).hypot(py - cy) - radius) / scale;
-        blend([0.0; 3], (1.0 - (edge - 1.5).abs()).clamp(0.0, 1.0) * 0.6);
-        blend([1.0; 3], (1.25 - edge.abs()).clamp(0.0, 1.0));
+        let width = layer.pixels_per_point;
+        let dark = 0.5 * width + 0.5 - (edge - 1.5 * width).abs();
+        blend([0.0; 3], dark.clamp(0.0, 1.0) * 0.6);
+        blend([1.0; 3], (0.75 * width + 0.5 - edge.abs()).clamp(0.0, 1.0));
     }
     color
 }
@@ -355,7 +359,8 @@ fn tint_outline_and_ring_equal_the_cpu_twin_at_every_zoom() {
         view([0.0, 0.0], 1.0),
         view([-3.17, -2.31], 1.37),
     ];
-    for view in views {
+    for (i, view) in views.into_iter().enumerate() {
+        layer.pixels_per_point = [1.0, 2.0, 1.5, 1.0][i];
         let (width, height) = (120, 90);
         let stack = [Layer::Mask(Box::new(layer.clone()))];
         let shown = gpu::draw(&gpu, view, &stack, width, height).unwrap();

@@ -136,6 +136,8 @@ pub struct MaskLayer {
     pub active_class: u8,
     /// Centre and radius of the brush ring in photo pixels.
     pub brush: Option<([f32; 2], f32)>,
+    /// Framebuffer pixels per point of the screen.
+    pub pixels_per_point: f32,
 }
 
 impl MaskLayer {
@@ -149,7 +151,8 @@ impl MaskLayer {
             active_class: u32::from(self.active_class),
             brush_in_image,
             brush_radius,
-            padding: [0.0; 3],
+            pixels_per_point: self.pixels_per_point,
+            padding: [0.0; 2],
             colors: self.colors,
         }
     }
@@ -166,6 +169,7 @@ pub struct MaskUniform {
     pub active_class: u32,
     pub brush_in_image: [f32; 2],
     pub brush_radius: f32,
-    pub padding: [f32; 3],
+    pub pixels_per_point: f32,
+    pub padding: [f32; 2],
     pub colors: [[f32; 4]; CLASS_SLOTS],
 }

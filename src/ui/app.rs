@@ -230,11 +230,31 @@ impl eframe::App for App {
             }
         }
         self.windows_ui(&ctx);
+        drop_hint_ui(&ctx);
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         self.settings.save(storage);
     }
+}
+
+/// Says that a file held over the window can be dropped.
+fn drop_hint_ui(ctx: &egui::Context) {
+    if ctx.input(|i| i.raw.hovered_files.is_empty()) {
+        return;
+    }
+    let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop hint"));
+    let (painter, rect) = (ctx.layer_painter(layer), ctx.content_rect());
+    painter.rect_filled(rect, 0.0, theme::on_photo::CHIP);
+    let font = egui::FontId::new(20.0, theme::strong());
+    let color = theme::on_photo::TEXT;
+    painter.text(
+        rect.center(),
+        Align2::CENTER_CENTER,
+        "Drop to open the photo",
+        font,
+        color,
+    );
 }
 
 fn load_models() -> Result<Arc<dyn Steps>> {

@@ -133,6 +133,10 @@ impl Classes {
         };
         let painter = ui.painter();
         painter.rect_filled(rect, theme::RADIUS, fill);
+        if row.has_focus() {
+            let focus = Stroke::new(1.0, colors.accent);
+            painter.rect_stroke(rect, theme::RADIUS, focus, StrokeKind::Inside);
+        }
         let swatch =
             Rect::from_center_size(pos2(rect.left() + 15.0, rect.center().y), vec2(13.0, 13.0));
         painter.rect_filled(swatch, 3.0, color(class));
@@ -176,7 +180,7 @@ impl Classes {
             );
             let response = ui.interact(square, ui.scope_id().with((position, tip)), Sense::click());
             response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
-            let color = match (response.hovered(), strong) {
+            let color = match (response.hovered() || response.has_focus(), strong) {
                 (true, _) => colors.accent,
                 (false, true) => colors.text,
                 (false, false) => colors.weak,

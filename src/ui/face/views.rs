@@ -136,6 +136,7 @@ impl FaceTab {
                 },
                 active_class: self.classes.active,
                 brush: brush.map(|center| (center, settings.brush_px / 2.0)),
+                pixels_per_point: ui.pixels_per_point(),
             })));
         }
         self.draw(ui, &place, "mask", stack);
