@@ -107,6 +107,25 @@ impl Parser {
         Self::new(&ParserConfig::default(), vb)
     }
 
+    /// A parser of any widths, such as an independent judge's: its sizes are read from the tensors' shapes.
+    pub fn of_any_size(checkpoint: &crate::weights::Checkpoint) -> Result<Self> {
+        let tensors = checkpoint.tensors();
+        let mut config = ParserConfig::default();
+        for (i, (width, blocks)) in config.widths.iter_mut().zip(&mut config.blocks).enumerate() {
+            let name = format!("encoder.{i}.enter.weight");
+            let Some(weight) = tensors.get(&name) else {
+                candle_core::bail!("`{name}` is missing: this is no parser")
+            };
+            *width = weight.dim(0)?;
+            *blocks = (0..64)
+                .take_while(|b| {
+                    tensors.contains_key(&format!("encoder.{i}.blocks.{b}.conv1.weight"))
+                })
+                .count();
+        }
+        Self::new(&config, checkpoint.var_builder())
+    }
+
     /// `xs` [N, 3, H, W] in [−1, 1] and where each pixel lies in the crop, `positions` [N, 2, H/4, W/4] from −1 to 1 →
     /// encoder features and logits [N, 19, H/2, W/2]. Windows of a crop may be given; sides are multiples of 32.
     pub fn features(&self, xs: &Tensor, positions: &Tensor) -> Result<Features> {

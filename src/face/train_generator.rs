@@ -160,7 +160,7 @@ fn least_squares(verdicts: &[Verdict], hole: &Tensor, goal: f64) -> Result<Tenso
 
 fn load_parser(path: &Path) -> Result<Parser> {
     let checkpoint = crate::weights::Checkpoint::open(path, &Device::Cpu)?;
-    Parser::load(checkpoint.var_builder())
+    Parser::of_any_size(&checkpoint)
         .with_context(|| format!("Failed to build the parser from {}", path.display()))
 }
 

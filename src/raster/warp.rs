@@ -19,7 +19,9 @@ pub fn warp_rgb(src: &Rgb, src_from_dst: &Similarity, width: usize, height: usiz
         return out;
     }
     let shrunk = shrunk(src, src_from_dst, width, height);
-    let (src, src_from_dst) = shrunk.as_ref().map_or((src, src_from_dst), |(small, transform)| (small, transform));
+    let (src, src_from_dst) = shrunk
+        .as_ref()
+        .map_or((src, src_from_dst), |(small, transform)| (small, transform));
     let plan = Plan::new(src_from_dst);
     let source = Source::<u8, 3>::new(&src.data, src.width, src.height);
     out.data
