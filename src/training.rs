@@ -325,6 +325,31 @@ impl RunDir {
     }
 }
 
+/// Sets all of `vars` from a weight file, to go on from shipped weights where no checkpoint is left.
+///
+/// # Errors
+/// When a variable is missing in the file or has another shape there.
+pub fn initialise(vars: &VarMap, path: &Path) -> Result<()> {
+    let checkpoint = crate::weights::Checkpoint::open(path, &Device::Cpu)?;
+    let Ok(data) = vars.data().lock() else {
+        bail!("the variables are locked by a failed thread")
+    };
+    for (name, var) in data.iter() {
+        let tensor = checkpoint.tensors().get(name);
+        let tensor = tensor
+            .filter(|t| t.shape() == var.shape())
+            .with_context(|| {
+                format!(
+                    "`{name}` of shape {:?} is not in {}: it belongs to another model",
+                    var.dims(),
+                    path.display()
+                )
+            })?;
+        var.set(&tensor.to_dtype(DType::F32)?)?;
+    }
+    Ok(())
+}
+
 /// Random numbers of one step: the same for the same seed and step, however often the run was resumed.
 pub fn rng_of_step(seed: u64, step: usize) -> rand::rngs::SmallRng {
     rand::rngs::SmallRng::seed_from_u64(seed ^ (step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
@@ -412,6 +437,24 @@ mod tests {
             .unwrap();
         let mut foreign = Adam::new(&other, CONFIG).unwrap();
         assert!(run.resume(&mut [("model", &mut foreign)]).is_err());
+    }
+
+    #[test]
+    fn starts_from_a_weight_file_and_refuses_a_foreign_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let (vars, w, _) = problem();
+        let mut adam = Adam::new(&vars, CONFIG).unwrap();
+        adam.slots[1].mean = vec![1.0, 2.0, 3.0, 4.0];
+        let means = adam.means().unwrap();
+        crate::weights::save(&path, &means, &BTreeMap::new(), DType::F16).unwrap();
+        initialise(&vars, &path).unwrap();
+        assert_eq!(w.to_vec2::<f32>().unwrap(), [[1.0, 2.0], [3.0, 4.0]]);
+        let other = VarMap::new();
+        let vb = VarBuilder::from_varmap(&other, DType::F32, &Device::Cpu);
+        vb.get_with_hints(3, "b", candle_nn::Init::Const(0.0))
+            .unwrap();
+        assert!(initialise(&other, &path).is_err());
     }
 
     #[test]

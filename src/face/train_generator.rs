@@ -18,7 +18,7 @@ use super::samples::{
 use crate::job::Out;
 use crate::nn::losses::{IGNORED, SegmentationLoss, segmentation};
 use crate::nn::pool::avg_pool2d;
-use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, rng_of_step};
+use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
@@ -54,6 +54,10 @@ pub struct TrainGenerator {
     /// Go on from the last checkpoint of the run
     #[arg(long)]
     pub resume: bool,
+
+    /// Start from these weights instead of random ones
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
 
     /// Steps in all
     #[arg(long, default_value_t = 12000)]
@@ -196,6 +200,9 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
         .and_then(|d| d.get("class_means").cloned())
     {
         var.set(&Tensor::new(&means, cpu)?)?;
+    }
+    if let Some(path) = &config.init {
+        initialise(&vars, path)?;
     }
     let critic_vars = VarMap::new();
     let critic = Discriminator::new(VarBuilder::from_varmap(&critic_vars, DType::F32, cpu))?;

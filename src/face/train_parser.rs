@@ -11,7 +11,7 @@ use super::parser::{LOGITS_SIDE, Parser, ParserConfig, SIDE};
 use crate::job::Out;
 use crate::nn::losses::{SegmentationLoss, segmentation};
 use crate::raster::{Grid, resize_labels, rgb_to_tensor};
-use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, rng_of_step};
+use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
@@ -34,6 +34,10 @@ pub struct TrainParser {
     /// Go on from the last checkpoint of the run
     #[arg(long)]
     pub resume: bool,
+
+    /// Start from these weights instead of random ones
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
 
     /// Steps in all
     #[arg(long, default_value_t = 8000)]
@@ -152,6 +156,9 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
         &network,
         VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu),
     )?;
+    if let Some(path) = &config.init {
+        initialise(&vars, path)?;
+    }
     let adam = AdamConfig {
         beta1: 0.9,
         beta2: 0.99,
