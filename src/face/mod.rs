@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod dense_mapping;
 pub mod discriminator;
 pub mod edit;
+pub mod evaluate;
 pub mod generator;
 mod generator_progress;
 pub mod holes;

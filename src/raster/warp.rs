@@ -38,7 +38,8 @@ pub fn warp_rgb(src: &Rgb, src_from_dst: &Similarity, width: usize, height: usiz
     out
 }
 
-/// A grid of numbers seen through `src_from_dst`, by the same filters as [`warp_rgb`].
+/// A grid of numbers seen through `src_from_dst`. Shrinking averages as in [`warp_rgb`]; enlarging is bilinear, so no
+/// value leaves the range of its neighbours.
 pub fn warp_grid(
     src: &Grid<f32>,
     src_from_dst: &Similarity,
@@ -49,7 +50,10 @@ pub fn warp_grid(
     if src.width == 0 || src.height == 0 {
         return out;
     }
-    let plan = Plan::new(src_from_dst);
+    let plan = Plan {
+        cubic: false,
+        ..Plan::new(src_from_dst)
+    };
     let source = Source::<f32, 1>::new(&src.data, src.width, src.height);
     out.data
         .par_chunks_mut(width.max(1))
@@ -233,17 +237,27 @@ impl<'a, T: Copy + Into<f32>, const C: usize> Source<'a, T, C> {
         std::array::from_fn(|c| pixel[c].into())
     }
 
+    /// The pixels of a row from column `x` on, when `N` of them lie inside.
+    fn run<const N: usize>(&self, x: i64, y: i64) -> Option<&'a [T]> {
+        let start = usize::try_from(x).ok().filter(|x| x + N <= self.width)?
+            + usize::try_from(y).ok()? * self.width;
+        self.data.get(start * C..(start + N) * C)
+    }
+
     fn linear(&self, u: f64, v: f64) -> [f32; C] {
         let (x, y) = ((u - 0.5).floor(), (v - 0.5).floor());
         let (fx, fy) = ((u - 0.5 - x) as f32, (v - 0.5 - y) as f32);
         let (x, y) = (x as i64, y as i64);
+        let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+        if let (Some(top), Some(bottom)) = (self.run::<2>(x, y), self.run::<2>(x, y + 1)) {
+            return std::array::from_fn(|c| {
+                let top = mix(top[c].into(), top[C + c].into(), fx);
+                mix(top, mix(bottom[c].into(), bottom[C + c].into(), fx), fy)
+            });
+        }
         let (p00, p10) = (self.at(x, y), self.at(x + 1, y));
         let (p01, p11) = (self.at(x, y + 1), self.at(x + 1, y + 1));
-        std::array::from_fn(|c| {
-            let top = p00[c] + (p10[c] - p00[c]) * fx;
-            let bottom = p01[c] + (p11[c] - p01[c]) * fx;
-            top + (bottom - top) * fy
-        })
+        std::array::from_fn(|c| mix(mix(p00[c], p10[c], fx), mix(p01[c], p11[c], fx), fy))
     }
 
     fn cubic(&self, u: f64, v: f64) -> [f32; C] {
@@ -255,13 +269,19 @@ impl<'a, T: Copy + Into<f32>, const C: usize> Source<'a, T, C> {
         }
         let (wx, wy) = (catmull_rom(fx), catmull_rom(fy));
         let mut sum = [0f32; C];
-        for (j, weight_y) in wy.iter().enumerate() {
-            for (i, weight_x) in wx.iter().enumerate() {
-                let weight = weight_x * weight_y;
-                let pixel = self.at(x + i as i64 - 1, y + j as i64 - 1);
-                for (total, value) in sum.iter_mut().zip(pixel) {
-                    *total += weight * value;
+        for (row, weight) in (y - 1..).zip(wy) {
+            let across: [f32; C] = match self.run::<4>(x - 1, row) {
+                Some(run) => {
+                    std::array::from_fn(|c| (0..4).map(|i| wx[i] * run[i * C + c].into()).sum())
                 }
+                None => {
+                    let pixels: [[f32; C]; 4] =
+                        std::array::from_fn(|i| self.at(x + i as i64 - 1, row));
+                    std::array::from_fn(|c| (0..4).map(|i| wx[i] * pixels[i][c]).sum())
+                }
+            };
+            for (total, value) in sum.iter_mut().zip(across) {
+                *total += weight * value;
             }
         }
         sum

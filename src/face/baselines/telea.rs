@@ -44,6 +44,7 @@ pub fn telea_fill(photo: &Rgb, hole: &Grid<u8>) -> Rgb {
                 front.times[p] = time;
                 front.paint(p);
                 front.states[p] = State::Band;
+                front.update_slopes(p);
             } else if time < front.times[p] {
                 front.times[p] = time;
             } else {
@@ -124,6 +125,8 @@ struct Front {
     states: Plane<State>,
     times: Plane<f32>,
     colours: Plane<[f32; 3]>,
+    /// Colour gradient of every filled pixel, along x and y.
+    slopes: Plane<[[f32; 3]; 2]>,
     heap: BinaryHeap<Next>,
 }
 
@@ -145,10 +148,15 @@ impl Front {
             states: Plane::of(hole, states.collect()),
             times: Plane::of(hole, times.collect()),
             colours: Plane::of(hole, colours),
+            slopes: Plane::of(hole, vec![[[0.0; 3]; 2]; hole.data.len()]),
             heap: BinaryHeap::new(),
         };
         for y in 0..front.states.height {
             for x in 0..front.states.width {
+                // Further out no slope is asked for.
+                if outside.data[(y * front.states.width + x) as usize] < (RADIUS_PX + 2) as f32 {
+                    front.update_slope((x, y));
+                }
                 let touches = |(dx, dy): (i32, i32)| {
                     let p = (x + dx, y + dy);
                     front.states.is_inside(p) && front.states[p] == State::Inside
@@ -212,31 +220,59 @@ impl Front {
         }
     }
 
+    /// A newly filled pixel changes its own slope and its neighbours'.
+    fn update_slopes(&mut self, (x, y): (i32, i32)) {
+        self.update_slope((x, y));
+        for (dx, dy) in NEIGHBOURS {
+            self.update_slope((x + dx, y + dy));
+        }
+    }
+
+    fn update_slope(&mut self, p: (i32, i32)) {
+        if self.is_filled(p) {
+            let colour_at = |q| self.colours[q];
+            self.slopes[p] = [
+                self.slope(p, (1, 0), colour_at),
+                self.slope(p, (0, 1), colour_at),
+            ];
+        }
+    }
+
     fn paint(&mut self, p: (i32, i32)) {
         let time_at = |q| [self.times[q]];
         let [normal_x] = self.slope(p, (1, 0), time_at);
         let [normal_y] = self.slope(p, (0, 1), time_at);
         let time = self.times[p];
         let (mut sum, mut total) = ([0f32; 3], 0f32);
-        for dy in -RADIUS_PX..=RADIUS_PX {
-            for dx in -RADIUS_PX..=RADIUS_PX {
-                let q = (p.0 + dx, p.1 + dy);
-                let square = dx * dx + dy * dy;
-                if square == 0 || square > RADIUS_PX * RADIUS_PX || !self.is_filled(q) {
+        let (left, right) = (
+            (p.0 - RADIUS_PX).max(0),
+            (p.0 + RADIUS_PX).min(self.states.width - 1),
+        );
+        for y in (p.1 - RADIUS_PX).max(0)..=(p.1 + RADIUS_PX).min(self.states.height - 1) {
+            let start = (y * self.states.width + left) as usize;
+            let row = start..start + (right - left + 1) as usize;
+            let ry = (p.1 - y) as f32;
+            let pixels = self.states.data[row.clone()]
+                .iter()
+                .zip(&self.times.data[row.clone()]);
+            let colours = self.colours.data[row.clone()]
+                .iter()
+                .zip(&self.slopes.data[row]);
+            for (x, ((state, q_time), (colour, [slope_x, slope_y]))) in
+                (left..).zip(pixels.zip(colours))
+            {
+                // From q to p.
+                let rx = (p.0 - x) as f32;
+                let square = rx * rx + ry * ry;
+                if *state == State::Inside || square > (RADIUS_PX * RADIUS_PX) as f32 {
                     continue;
                 }
-                // From q to p.
-                let (rx, ry) = (-dx as f32, -dy as f32);
-                let length = (square as f32).sqrt();
                 // The paper's weights. A pixel square to the normal still counts a little.
-                let direction = ((rx * normal_x + ry * normal_y) / length).abs().max(1e-6);
-                let nearness = 1.0 / (square as f32);
-                let level = 1.0 / (1.0 + (self.times[q] - time).abs());
-                let weight = direction * nearness * level;
-                let colour_at = |q| self.colours[q];
-                let slope_x = self.slope(q, (1, 0), colour_at);
-                let slope_y = self.slope(q, (0, 1), colour_at);
-                let colour = self.colours[q];
+                let direction = ((rx * normal_x + ry * normal_y) / square.sqrt())
+                    .abs()
+                    .max(1e-6);
+                let level = 1.0 + (q_time - time).abs();
+                let weight = direction / (square * level);
                 for c in 0..3 {
                     sum[c] += weight * (colour[c] + slope_x[c] * rx + slope_y[c] * ry);
                 }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::raster::{Grid, Rgb};
+use crate::raster::{Grid, Rect, Rgb};
 
 /// Mean of the squared differences over the region's pixels and the three channels; none without pixels, or when
 /// the sizes differ.
@@ -44,21 +44,45 @@ const C2: f64 = 58.5225;
 /// Structural similarity with an 11 × 11 Gaussian window (σ 1.5): the mean over the three channels and over every
 /// pixel of the region whose whole window lies in the picture. None when there is no such pixel or the sizes differ.
 pub fn ssim(a: &Rgb, b: &Rgb, region: Option<&Grid<u8>>) -> Option<f64> {
+    if (a.width, a.height) != (b.width, b.height) {
+        return None;
+    }
+    let Some(region) = region else {
+        return ssim_in(a, b, &Grid::new(a.width, a.height, 1));
+    };
+    if (region.width, region.height) != (a.width, a.height) {
+        return None;
+    }
+    // Nothing beyond the region's windows takes part.
+    let rect = bounds_of(region).grown(WINDOW_HALF, region.bounds());
+    ssim_in(&a.crop(rect), &b.crop(rect), &region.crop(rect))
+}
+
+fn bounds_of(region: &Grid<u8>) -> Rect {
+    let mut bounds = Rect::default();
+    for (y, row) in region.rows().enumerate() {
+        let first = row.iter().position(|&v| v != 0);
+        let last = row.iter().rposition(|&v| v != 0);
+        if let (Some(first), Some(last)) = (first, last) {
+            bounds = bounds.union(Rect::new(first, y, last + 1 - first, 1));
+        }
+    }
+    bounds
+}
+
+fn ssim_in(a: &Rgb, b: &Rgb, region: &Grid<u8>) -> Option<f64> {
     let (width, height) = (a.width, a.height);
-    if (width, height) != (b.width, b.height)
-        || width <= 2 * WINDOW_HALF
-        || height <= 2 * WINDOW_HALF
-        || region.is_some_and(|r| (r.width, r.height) != (width, height))
-    {
+    if width <= 2 * WINDOW_HALF || height <= 2 * WINDOW_HALF {
         return None;
     }
     let (inner_width, inner_height) = (width - 2 * WINDOW_HALF, height - 2 * WINDOW_HALF);
-    let counts = |x: usize, y: usize| {
-        region.is_none_or(|r| {
-            r.get(x + WINDOW_HALF, y + WINDOW_HALF)
-                .is_some_and(|&v| v != 0)
-        })
-    };
+    let inner = region.crop(Rect::new(
+        WINDOW_HALF,
+        WINDOW_HALF,
+        inner_width,
+        inner_height,
+    ));
+    let count = inner.data.iter().filter(|&&v| v != 0).count();
     let total: f64 = (0..3usize)
         .into_par_iter()
         .map(|channel| {
@@ -84,21 +108,15 @@ pub fn ssim(a: &Rgb, b: &Rgb, region: Option<&Grid<u8>>) -> Option<f64> {
             ]
             .map(|plane| blur_valid(&plane, width));
             let mut sum = 0.0;
-            for y in 0..inner_height {
-                for x in (0..inner_width).filter(|&x| counts(x, y)) {
-                    let i = y * inner_width + x;
-                    let (mp, mq) = (mp[i], mq[i]);
-                    let (vp, vq, cov) = (pp[i] - mp * mp, qq[i] - mq * mq, pq[i] - mp * mq);
-                    sum += (2.0 * mp * mq + C1) * (2.0 * cov + C2)
-                        / ((mp * mp + mq * mq + C1) * (vp + vq + C2));
-                }
+            for (i, _) in inner.data.iter().enumerate().filter(|(_, v)| **v != 0) {
+                let (mp, mq) = (mp[i], mq[i]);
+                let (vp, vq, cov) = (pp[i] - mp * mp, qq[i] - mq * mq, pq[i] - mp * mq);
+                sum += (2.0 * mp * mq + C1) * (2.0 * cov + C2)
+                    / ((mp * mp + mq * mq + C1) * (vp + vq + C2));
             }
             sum
         })
         .sum();
-    let count = (0..inner_height)
-        .map(|y| (0..inner_width).filter(|&x| counts(x, y)).count())
-        .sum::<usize>();
     (count > 0).then(|| total / (3 * count) as f64)
 }
 
@@ -111,23 +129,29 @@ fn blur_valid(plane: &[f64], width: usize) -> Vec<f64> {
     }
     let sum: f64 = weights.iter().sum();
     let weights = weights.map(|w| w / sum);
-    let inner = width - 2 * WINDOW_HALF;
-    let across: Vec<f64> = plane
-        .chunks_exact(width)
-        .flat_map(|row| {
-            row.windows(weights.len())
-                .map(|w| w.iter().zip(&weights).map(|(v, k)| v * k).sum::<f64>())
-        })
-        .collect();
-    let rows = across.len() / inner;
-    let mut out = vec![0.0; inner * (rows - 2 * WINDOW_HALF)];
+    let add = |out: &mut [f64], weight: f64, values: &[f64]| {
+        out.iter_mut()
+            .zip(values)
+            .for_each(|(o, v)| *o += weight * v);
+    };
+    let (inner, height) = (width - 2 * WINDOW_HALF, plane.len() / width);
+    let mut across = vec![0.0; inner * height];
+    for (out, row) in across
+        .chunks_exact_mut(inner)
+        .zip(plane.chunks_exact(width))
+    {
+        weights
+            .iter()
+            .enumerate()
+            .for_each(|(k, &w)| add(out, w, &row[k..k + inner]));
+    }
+    let mut out = vec![0.0; inner * (height - 2 * WINDOW_HALF)];
     for (y, row) in out.chunks_exact_mut(inner).enumerate() {
-        for (k, weight) in weights.iter().enumerate() {
-            let source = &across[(y + k) * inner..(y + k + 1) * inner];
-            for (v, s) in row.iter_mut().zip(source) {
-                *v += weight * s;
-            }
-        }
+        let from = |k: usize| &across[(y + k) * inner..(y + k + 1) * inner];
+        weights
+            .iter()
+            .enumerate()
+            .for_each(|(k, &w)| add(row, w, from(k)));
     }
     out
 }
