@@ -4,6 +4,8 @@
 //! and the others are still done.
 
 mod bench;
+mod evaluate;
+mod face;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use crate::cli::{Command, TrainCommand};
 /// What went wrong, in words; with several files, how many failed (each was told on the way).
 pub fn run(command: Command) -> Result<()> {
     match command {
+        Command::Face(command) => face::run(&command),
         Command::Train(command) => train(command),
         Command::Bench { json } => bench::run(json),
         Command::Weights(command) => weights::run(command),
@@ -42,6 +45,14 @@ fn train(command: TrainCommand) -> Result<()> {
 /// Shows an error on stderr, in one line, causes included.
 pub fn print_error(error: &anyhow::Error) {
     print_line(std::io::stderr(), format_args!("error: {error:#}"));
+}
+
+/// Tells the user something about a file that is no error.
+fn note(text: &str, path: &Path) {
+    print_line(
+        std::io::stderr(),
+        format_args!("note: {text}: {}", path.display()),
+    );
 }
 
 /// Writes a line to stdout. A reader that has gone away (`| head`) is no error.

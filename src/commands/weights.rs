@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{for_each_file, output_paths};
 use crate::cli::WeightsCommand;
+use crate::face::dense_mapping::DenseMapping;
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
 use crate::people::tfjs;
@@ -19,11 +20,14 @@ use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 /// Builds a network only to see whether the weights fit.
 type Build = fn(VarBuilder<'static>) -> candle_core::Result<()>;
 
-/// Every network by the name of its weight file.
-const NETWORKS: [(&str, Build); 2] = [
+/// The networks whose weights ship, by the name of the file.
+const SHIPPED: [(&str, Build); 2] = [
     ("face_detector", |vb| FaceDetector::load(vb).map(drop)),
     ("face_mesh", |vb| FaceMesh::load(vb).map(drop)),
 ];
+
+/// Networks for weights that users bring.
+const OTHERS: [(&str, Build); 1] = [("dense_mapping", |vb| DenseMapping::load(vb).map(drop))];
 
 pub fn run(command: WeightsCommand) -> Result<()> {
     match command {
@@ -163,7 +167,7 @@ fn check(mut files: Vec<PathBuf>, network: Option<&str>, json: bool) -> Result<(
     let store = Store::find();
     if files.is_empty() {
         // Names, not paths: a missing file is then reported with every folder that was looked in.
-        files = NETWORKS
+        files = SHIPPED
             .iter()
             .map(|(name, _)| PathBuf::from(name))
             .collect();
@@ -173,9 +177,16 @@ fn check(mut files: Vec<PathBuf>, network: Option<&str>, json: bool) -> Result<(
     }
     for_each_file(&files, json, |_, path| {
         let name = network.map_or_else(|| stem(path), str::to_string);
-        let known = NETWORKS.iter().find(|(known, _)| *known == name);
+        let known = SHIPPED
+            .iter()
+            .chain(&OTHERS)
+            .find(|(known, _)| *known == name);
         let (_, build) = known.with_context(|| {
-            let known: Vec<&str> = NETWORKS.iter().map(|(name, _)| *name).collect();
+            let known: Vec<&str> = SHIPPED
+                .iter()
+                .chain(&OTHERS)
+                .map(|(name, _)| *name)
+                .collect();
             format!(
                 "There is no network {name}. Say which it is with --network; there are {}",
                 known.join(", ")
