@@ -1,6 +1,11 @@
 //! All integration tests in one program: one link step instead of one for each file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod bad_input;
 mod cli;
