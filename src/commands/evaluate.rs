@@ -30,7 +30,7 @@ pub fn run(command: &EvaluateCommand) -> Result<()> {
             json,
         } => {
             let judge = match judge {
-                Some(path) => Some(Checkpoint::open(path, &Device::Cpu)?.load(Parser::load)?),
+                Some(path) => Some(Parser::of_any_size(&Checkpoint::open(path, &Device::Cpu)?)?),
                 None => None,
             };
             let judge = judge.as_ref().unwrap_or(&models.parser);

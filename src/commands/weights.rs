@@ -12,6 +12,8 @@ use serde::Serialize;
 use super::{for_each_file, output_paths};
 use crate::cli::WeightsCommand;
 use crate::face::dense_mapping::DenseMapping;
+use crate::face::generator::Generator;
+use crate::face::parser::Parser;
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
 use crate::people::tfjs;
@@ -21,9 +23,11 @@ use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 type Build = fn(VarBuilder<'static>) -> candle_core::Result<()>;
 
 /// The networks whose weights ship, by the name of the file.
-const SHIPPED: [(&str, Build); 2] = [
+const SHIPPED: [(&str, Build); 4] = [
     ("face_detector", |vb| FaceDetector::load(vb).map(drop)),
     ("face_mesh", |vb| FaceMesh::load(vb).map(drop)),
+    ("face_parser", |vb| Parser::load(vb).map(drop)),
+    ("face_generator", |vb| Generator::load(vb).map(drop)),
 ];
 
 /// Networks for weights that users bring.
