@@ -1,5 +1,5 @@
 //! Scores of the generator: whole faces, hidden parts, parts of other faces, and fine detail, each beside the fills
-//! of [`baselines`].
+//! of [`baselines`](crate::face::baselines).
 //!
 //! Pictures of 256² are compared, within the hole: the whole crop for (a); for (b) and (d) the window around the part
 //! that the app renders, cut from the photo's own pixels. For (c) the rendered window goes back into the crop, which
