@@ -1,8 +1,10 @@
 # Shared by the scripts here; to be sourced. Sets the working folder to the project's root.
 # Installs system packages only if they are missing and only with the rights to; otherwise says which command would.
 
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
+[[ ${CARGO_TARGET_DIR:-/} == /* ]] || export CARGO_TARGET_DIR=$caller/$CARGO_TARGET_DIR
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
