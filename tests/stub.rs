@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use anyhow::Result;
+use vitruvian::face::edit::{EditRequest, Face, Quality, RenderedPatch, face_from_box};
 use vitruvian::face::labels::id;
 use vitruvian::face::mask::{Labels, changed_rect};
 use vitruvian::job::Out;
 use vitruvian::raster::{Grid, Rgb};
-use vitruvian::ui::face::{
-    EditRequest, Face, OtherStyle, Quality, RenderedPatch, Steps, Style, Value, face_from_box,
-};
+use vitruvian::ui::face::{OtherStyle, Steps, Style, Value};
 
 /// What changed pixels become.
 pub const EDITED: [u8; 3] = [250, 20, 200];

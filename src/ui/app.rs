@@ -14,7 +14,10 @@ use super::question;
 use super::settings::{self, Settings};
 use super::theme::{self, icon};
 use super::weights_window::WeightsWindow;
+use crate::face::edit::FaceModels;
 use crate::gpu::Gpu;
+use crate::weights::Store;
+use candle_core::Device;
 
 /// Opened when the user names no photo.
 const SAMPLE: &[u8] = include_bytes!("../../assets/samples/redhead.jpg");
@@ -258,7 +261,7 @@ fn drop_hint_ui(ctx: &egui::Context) {
 }
 
 fn load_models() -> Result<Arc<dyn Steps>> {
-    Err(anyhow!("The models are not built yet"))
+    Ok(Arc::new(FaceModels::load(&Store::find(), &Device::Cpu)?))
 }
 
 /// A dialog of the system. It blocks its thread until the user has answered.

@@ -4,7 +4,6 @@
 
 mod classes;
 mod panels;
-mod stand_in;
 mod steps;
 mod style;
 mod tab;
@@ -12,7 +11,6 @@ mod tools;
 mod views;
 mod work;
 
-pub use stand_in::{EditRequest, Face, Quality, RenderedPatch, face_from_box};
 pub use steps::{Dialog, OtherStyle, Purpose, Question, Source, Steps, Style, Value};
 pub use tab::FaceTab;
 pub use work::{Edit, Work};

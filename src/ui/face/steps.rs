@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::stand_in::{EditRequest, Face, Quality, RenderedPatch};
+use crate::face::edit::{self, EditRequest, Face, FaceModels, Quality, RenderedPatch};
+use crate::face::generator::StyleCodes;
 use crate::face::labels::CLASS_COUNT;
 use crate::face::mask::{Labels, Patch, write_mask};
 use crate::gpu::{Gpu, MaskTexture, PictureTexture};
@@ -118,6 +119,50 @@ pub trait Steps: Send + Sync {
         quality: Quality,
         out: &Out<Value>,
     ) -> Result<Option<RenderedPatch>>;
+}
+
+impl Steps for FaceModels {
+    fn find_faces(&self, photo: &Rgb, out: &Out<Value>) -> Result<Vec<Face>> {
+        edit::find_faces(self, photo, out)
+    }
+
+    fn parse(&self, photo: &Rgb, face: &Face, out: &Out<Value>) -> Result<Labels> {
+        edit::parse(self, photo, face, out)
+    }
+
+    fn style(&self, photo: &Rgb, face: &Face, labels: &Labels) -> Result<Style> {
+        Ok(Arc::new(edit::style_of(self, photo, face, labels)?))
+    }
+
+    fn render(
+        &self,
+        request: &EditRequest<'_>,
+        own: &Style,
+        other: Option<&OtherStyle>,
+        quality: Quality,
+        out: &Out<Value>,
+    ) -> Result<Option<RenderedPatch>> {
+        let own = codes(own)?;
+        let mixed = other.map(|other| {
+            let takes = |class: u8| {
+                other
+                    .takes
+                    .get(usize::from(class))
+                    .is_some_and(|takes| *takes)
+            };
+            let mixed = own.mixed(codes(&other.style)?, other.share, takes);
+            mixed.context("Failed to mix the styles")
+        });
+        let mixed = mixed.transpose()?;
+        edit::render(self, request, mixed.as_ref().unwrap_or(own), quality, out)
+    }
+}
+
+/// What [`FaceModels`] keeps in a style.
+fn codes(style: &Style) -> Result<&StyleCodes> {
+    style
+        .downcast_ref()
+        .context("The style comes from another model")
 }
 
 /// The painted mask as the jobs see it. The window hands over what each stroke changed, at the cost of the stroke;

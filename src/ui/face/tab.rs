@@ -7,12 +7,12 @@ use anyhow::Result;
 use eframe::egui::{self, Rect};
 
 use super::classes::{self, Classes};
-use super::stand_in::face_from_box;
 use super::steps::OtherStyle;
 use super::steps::{self, Dialog, Opened, Purpose, Question, Reference, Source, Steps, Value};
 use super::style::ReferenceSlot;
 use super::tools::{Painting, Tool, scaled_brush};
 use super::work::Work;
+use crate::face::edit::face_from_box;
 use crate::gpu::Gpu;
 use crate::ui::canvas::Canvas;
 use crate::ui::job_bar::{Arrival, JobKind, Jobs, Log};

@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::stand_in::{Face, Quality, RenderedPatch};
 use super::steps::{
     Mirror, Opened, OtherStyle, Parsed, RenderInput, Rendered, ResultPart, Steps, StyleCell,
 };
+use crate::face::edit::{Face, Quality, RenderedPatch};
 use crate::face::mask::{History, Labels, Patch};
 use crate::gpu::{Gpu, MaskTexture, PictureTexture};
 use crate::photo::Photo;
