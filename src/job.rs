@@ -44,7 +44,8 @@ enum Sink<T> {
     Channel(SyncSender<Update<T>>, Arc<AtomicBool>, Wake),
 }
 
-type Wake = Arc<dyn Fn() + Send + Sync>;
+/// Told of each message, and whether it is more than progress.
+type Wake = Arc<dyn Fn(bool) + Send + Sync>;
 
 impl<T> Out<T> {
     fn new(sink: Sink<T>) -> Self {
@@ -100,11 +101,12 @@ impl<T> Out<T> {
             Sink::Stderr(label, last) => print_progress(label, &mut lock(last), &update),
             Sink::Collect(updates) => lock(updates).push(update),
             Sink::Channel(sender, cancelled, wake) => {
+                let is_news = !matches!(update, Update::Progress(..));
                 let sent = !cancelled.load(Relaxed) && sender.send(update).is_ok();
                 (sent && !cancelled.load(Relaxed))
                     .then_some(())
                     .ok_or(Cancelled)?;
-                wake();
+                wake(is_news);
             }
         }
         Ok(())
@@ -126,8 +128,9 @@ struct Queue {
 }
 
 impl<T: Send + 'static> Slot<T> {
-    /// `name` is the thread's, after the step; `wake` is called after each message (a window asks for a repaint).
-    pub fn new(name: impl Into<String>, wake: impl Fn() + Send + Sync + 'static) -> Self {
+    /// `name` is the thread's, after the step; `wake` is called after each message, with false when it is progress
+    /// that may be shown a little later (a window asks for a repaint).
+    pub fn new(name: impl Into<String>, wake: impl Fn(bool) + Send + Sync + 'static) -> Self {
         let (name, wake) = (name.into(), Arc::new(wake));
         let (current, queue) = (None, Arc::default());
         Self {
@@ -290,8 +293,8 @@ mod tests {
     fn messages_arrive_in_order_on_a_named_thread_and_each_wakes() {
         let wakes = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&wakes);
-        let mut slot = Slot::new("parse", move || {
-            counter.fetch_add(1, Relaxed);
+        let mut slot = Slot::new("parse", move |is_news| {
+            counter.fetch_add(if is_news { 1000 } else { 1 }, Relaxed);
         });
         slot.start(|out| {
             out.progress(0.0, std::thread::current().name().unwrap_or_default())?;
@@ -310,14 +313,15 @@ mod tests {
         }
         assert!(matches!(&updates[201], Update::Progress(f, _) if (f - 0.625).abs() < 1e-6));
         assert!(matches!(&updates[202], Update::Ended(Ok(()))));
-        until(|| wakes.load(Relaxed) == 203);
+        // Two of progress, 200 values and the end.
+        until(|| wakes.load(Relaxed) == 201_002);
     }
 
     #[test]
     fn starting_again_cancels_the_old_job_and_keeps_only_the_newest_waiting() {
         let ran = Arc::new(Mutex::new(Vec::new()));
         let running = Arc::new(AtomicUsize::new(0));
-        let mut slot = Slot::new("render", || {});
+        let mut slot = Slot::new("render", |_| {});
         for i in 0..20 {
             let (ran, running) = (Arc::clone(&ran), Arc::clone(&running));
             slot.start(move |out| {
@@ -352,7 +356,7 @@ mod tests {
             Arc::new(AtomicBool::new(false)),
         );
         let (counter, flag) = (Arc::clone(&sent), Arc::clone(&stopped));
-        let mut slot = Slot::new("blocked", || {});
+        let mut slot = Slot::new("blocked", |_| {});
         slot.start(move |out| {
             while out.value(vec![0_u8; 8]) == Ok(()) {
                 counter.fetch_add(1, Relaxed);
@@ -369,7 +373,7 @@ mod tests {
 
     #[test]
     fn cancel_silences_the_job_and_the_slot_can_be_used_again() {
-        let mut slot = Slot::new("again", || {});
+        let mut slot = Slot::new("again", |_| {});
         slot.start(|out| {
             loop {
                 out.value(1)?;
@@ -388,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_panic_arrives_as_an_error_and_the_next_job_runs() {
-        let mut slot = Slot::<()>::new("panics", || {});
+        let mut slot = Slot::<()>::new("panics", |_| {});
         slot.start(|_| panic!("no face {}", 7));
         let updates = wait(&mut slot);
         assert!(

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use eframe::egui::{self, Align, Layout, RichText};
@@ -21,7 +22,7 @@ pub trait JobKind: Copy + Ord {
 /// A slot for each kind of job.
 pub struct Jobs<K, T> {
     running: BTreeMap<K, Running<T>>,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    wake: Arc<dyn Fn(bool) + Send + Sync>,
 }
 
 struct Running<T> {
@@ -43,7 +44,11 @@ impl<K: JobKind, T: Send + 'static> Jobs<K, T> {
         let ctx = ctx.clone();
         Self {
             running: BTreeMap::new(),
-            wake: Arc::new(move || ctx.request_repaint()),
+            wake: Arc::new(move |is_news| match is_news {
+                true => ctx.request_repaint(),
+                // Drawing the window for each step of progress would slow down the work it shows.
+                false => ctx.request_repaint_after(PROGRESS_EVERY),
+            }),
         }
     }
 
@@ -52,7 +57,7 @@ impl<K: JobKind, T: Send + 'static> Jobs<K, T> {
         let running = self.running.entry(kind).or_insert_with(|| {
             let wake = Arc::clone(&self.wake);
             Running {
-                slot: Slot::new(kind.name(), move || wake()),
+                slot: Slot::new(kind.name(), move |is_news| wake(is_news)),
                 fraction: 0.0,
                 note: String::new(),
             }
@@ -124,6 +129,7 @@ enum EntryKind {
     Error,
 }
 
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// How long good news stay in the bar.
 const DONE_SECS: f64 = 8.0;
 /// Entries kept.
@@ -169,7 +175,7 @@ impl Log {
         if left <= 0.0 {
             self.last = None;
         } else {
-            ctx.request_repaint_after(std::time::Duration::from_secs_f64(left));
+            ctx.request_repaint_after(Duration::from_secs_f64(left));
         }
     }
 

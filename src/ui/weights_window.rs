@@ -44,7 +44,7 @@ impl WeightsWindow {
         let ctx = ctx.clone();
         Self {
             open: false,
-            slot: Slot::new("weights list", move || ctx.request_repaint()),
+            slot: Slot::new("weights list", move |_| ctx.request_repaint()),
             rows: None,
             folders: Store::find().folders().to_vec(),
         }

@@ -69,6 +69,7 @@ pub struct Parsed {
     pub target: Labels,
     /// The same labels for the jobs.
     pub mirror: Arc<Mirror>,
+    pub style: StyleCell,
     pub texture: Arc<MaskTexture>,
 }
 
@@ -269,9 +270,16 @@ pub fn parse(
         source: Arc::new(target.clone()),
         mirror: Arc::new(Mirror::new(target.clone())),
         texture: Arc::new(MaskTexture::new(gpu, &target)),
+        style: StyleCell::default(),
         target,
     };
+    let (source, style) = (Arc::clone(&parsed.source), Arc::clone(&parsed.style));
     out.value(Value::Parsed(Box::new(parsed)))?;
+    // While the user looks for the brush. If it fails, the first render tells.
+    out.progress(0.9, "Reading the style of the face")?;
+    if let Ok(own) = steps.style(&photo.rgb, face, &source) {
+        style.get_or_init(|| own);
+    }
     Ok(())
 }
 

@@ -192,7 +192,7 @@ impl Edit {
             history: History::default(),
             texture: parsed.texture,
             mirror: parsed.mirror,
-            style: StyleCell::default(),
+            style: parsed.style,
             revision: 0,
             rendered: (0, Quality::Full),
             result: None,
