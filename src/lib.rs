@@ -3,6 +3,7 @@
 //! | folder or file | what is in it |
 //! |---|---|
 //! | [`face`] | find, align, parse, edit and export a face |
+//! | [`pose`] | the 133 keypoints of everyone in a photo; how good they are |
 //! | [`people`] | where faces are in a photo: detector and landmark networks |
 //! | [`nn`] | the layers the models are made of, with fast CPU kernels |
 //! | [`raster`], [`photo`] | pixel buffers, warps; picture files |
@@ -22,6 +23,7 @@ pub mod legacy_pth;
 pub mod nn;
 pub mod people;
 pub mod photo;
+pub mod pose;
 pub mod raster;
 pub mod training;
 #[cfg(feature = "gui")]

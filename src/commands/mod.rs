@@ -6,6 +6,7 @@
 mod bench;
 mod evaluate;
 mod face;
+mod pose;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::cli::{Command, TrainCommand};
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Face(command) => face::run(&command),
+        Command::Pose(command) => pose::run(&command),
         Command::Train(command) => train(command),
         Command::Bench { json } => bench::run(json),
         Command::Weights(command) => weights::run(command),

@@ -1,5 +1,7 @@
 //! Every command and flag of the `vitruvian` program.
 
+pub mod pose;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -22,6 +24,10 @@ pub enum Command {
     /// Parse and edit faces, measure the networks that do it
     #[command(subcommand)]
     Face(FaceCommand),
+
+    /// Find people and their keypoints, measure how well
+    #[command(subcommand)]
+    Pose(pose::PoseCommand),
 
     /// Train the networks that ship
     #[command(subcommand)]
