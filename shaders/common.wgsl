@@ -9,12 +9,14 @@ struct View {
     image_from_px: f32,
     // 1 where the framebuffer converts from linear light by itself.
     framebuffer_is_srgb: u32,
+    // Width and height of the framebuffer.
+    framebuffer_px: vec2<f32>,
 };
 
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var linear_sampler: sampler;
 
-// One triangle that covers the viewport; the scissor rectangle cuts it to the canvas.
+// One triangle that covers the framebuffer; the scissor rectangle cuts it to the canvas.
 @vertex
 fn vs_cover(@builtin(vertex_index) index: u32) -> @builtin(position) vec4<f32> {
     let corner = vec2<f32>(f32(index & 1u), f32(index >> 1u));

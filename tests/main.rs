@@ -11,6 +11,8 @@ mod bad_input;
 mod cli;
 mod layers;
 #[cfg(feature = "gui")]
+mod overlays;
+#[cfg(feature = "gui")]
 mod shaders;
 #[cfg(feature = "gui")]
 mod stub;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use eframe::egui_wgpu::wgpu::naga;
 use vitruvian::gpu::{
-    self, CLASS_SLOTS, Gpu, Layer, MaskLayer, MaskTexture, MaskUniform, PictureLayer,
-    PictureTexture, PictureUniform, SHADERS, View, ViewUniform,
+    self, CLASS_SLOTS, Gpu, HeatmapUniform, Layer, LinesUniform, MaskLayer, MaskTexture,
+    MaskUniform, PictureLayer, PictureTexture, PictureUniform, SHADERS, View, ViewUniform,
 };
 use vitruvian::raster::{Grid, Rect, Rgb};
 
-fn module(name: &str) -> naga::Module {
+pub fn module(name: &str) -> naga::Module {
     let (_, source) = SHADERS.iter().find(|(n, _)| *n == name).unwrap();
     naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|err| panic!("{name}: {}", err.emit_to_string(source)))
@@ -33,7 +33,10 @@ fn every_shader_is_valid_and_every_file_is_listed() {
     let names = files.map(|f| f.unwrap().path().file_stem().unwrap().to_owned());
     let mut names: Vec<_> = names.map(|n| n.into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["common", "mask", "picture"]);
+    let drawn_or_computed = SHADERS.iter().map(|(name, _)| *name);
+    let mut listed: Vec<_> = drawn_or_computed.chain(["common"]).collect();
+    listed.sort();
+    assert_eq!(names, listed);
 }
 
 /// Offsets of a WGSL struct's members, and its size under the name "".
@@ -64,7 +67,8 @@ fn uniforms_are_laid_out_as_in_rust() {
         ViewUniform,
         offset_in_image,
         image_from_px,
-        framebuffer_is_srgb
+        framebuffer_is_srgb,
+        framebuffer_px
     );
     same!(
         "picture",
@@ -88,9 +92,31 @@ fn uniforms_are_laid_out_as_in_rust() {
         pixels_per_point,
         colors
     );
+    same!(
+        "heatmap",
+        "Heatmap",
+        HeatmapUniform,
+        grid_from_image,
+        stops,
+        levels,
+        range,
+        opacity,
+        fade_in,
+        contour_px,
+        contour_count
+    );
+    same!(
+        "lines",
+        "Lines",
+        LinesUniform,
+        border_color,
+        border_px,
+        opacity,
+        pixels_per_point
+    );
 }
 
-fn view(offset_in_image: [f32; 2], image_from_px: f32) -> View {
+pub fn view(offset_in_image: [f32; 2], image_from_px: f32) -> View {
     View {
         offset_in_image,
         image_from_px,
@@ -114,11 +140,11 @@ fn grid(width: usize, height: usize, data: Vec<u8>) -> Grid<u8> {
     }
 }
 
-fn pixel(picture: &Rgb, x: usize, y: usize) -> [u8; 3] {
+pub fn pixel(picture: &Rgb, x: usize, y: usize) -> [u8; 3] {
     picture.data.as_chunks::<3>().0[y * picture.width + x]
 }
 
-fn close(a: [u8; 3], b: [u8; 3], tolerance: u8) -> bool {
+pub fn close(a: [u8; 3], b: [u8; 3], tolerance: u8) -> bool {
     std::iter::zip(a, b).all(|(a, b)| a.abs_diff(b) <= tolerance)
 }
 

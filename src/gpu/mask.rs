@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use eframe::egui_wgpu::wgpu;
 
-use super::{Gpu, TextureId};
+use super::{Gpu, ResourceId};
 use crate::raster::{Grid, Rect};
 
 /// Labels that the palette has room for.
@@ -15,7 +15,7 @@ pub const CLASS_SLOTS: usize = 32;
 
 /// Labels on the GPU.
 pub struct MaskTexture {
-    pub(super) id: TextureId,
+    pub(super) id: ResourceId,
     pub(super) view: wgpu::TextureView,
     texture: wgpu::Texture,
     /// One texel stands for this many pixels a side.
@@ -43,7 +43,7 @@ impl MaskTexture {
             view_formats: &[],
         });
         let mask = Self {
-            id: TextureId::next(),
+            id: ResourceId::next(),
             view: texture.create_view(&Default::default()),
             texture,
             reduction,

@@ -23,7 +23,15 @@ impl Gpu {
         let adapter = ready(instance.request_adapter(&Default::default()))
             .context("Failed to find a graphics adapter in time")?
             .context("Failed to find a graphics adapter")?;
-        let limits = wgpu::Limits::downlevel_webgl2_defaults().using_resolution(adapter.limits());
+        let can_compute = adapter
+            .get_downlevel_capabilities()
+            .flags
+            .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+        let limits = match can_compute {
+            true => wgpu::Limits::downlevel_defaults(),
+            false => wgpu::Limits::downlevel_webgl2_defaults(),
+        };
+        let limits = limits.using_resolution(adapter.limits());
         let (device, queue) = ready(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("offscreen"),
             required_limits: limits,
@@ -91,10 +99,11 @@ pub fn draw(gpu: &Gpu, view: View, stack: &[Layer], width: usize, height: usize)
         view_formats: &[],
     });
     let mut layers = Layers::default();
-    layers.prepare(gpu, FORMAT, "offscreen", view, stack);
+    let framebuffer_px = [size.width, size.height];
+    layers.prepare(gpu, FORMAT, "offscreen", view, framebuffer_px, stack);
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     let mut pass = begin_pass(&mut encoder, &texture.create_view(&Default::default()));
-    layers.paint(&mut pass, "offscreen", stack.len());
+    layers.paint(&mut pass, "offscreen", framebuffer_px, stack.len());
     drop(pass);
 
     let row_bytes = (4 * width).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as usize);
@@ -117,21 +126,32 @@ pub fn draw(gpu: &Gpu, view: View, stack: &[Layer], width: usize, height: usize)
         size,
     );
     gpu.queue.submit([encoder.finish()]);
+    let data = read_back(gpu, &buffer, |mapped| {
+        mapped
+            .chunks_exact(row_bytes)
+            .flat_map(|row| row.as_chunks::<4>().0.iter().take(width))
+            .flat_map(|&[r, g, b, _]| [r, g, b])
+            .collect()
+    })?;
+    Ok(Rgb {
+        width,
+        height,
+        data,
+    })
+}
+
+/// What `read` makes of the bytes of a buffer that can be mapped. Waits for the GPU: call it from a job.
+pub(super) fn read_back<R>(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    read: impl FnOnce(&[u8]) -> R,
+) -> Result<R> {
     buffer.map_async(wgpu::MapMode::Read, .., |_| {});
     gpu.device
         .poll(wgpu::PollType::wait_indefinitely())
         .context("Failed to wait for the graphics device")?;
     let mapped = buffer
         .get_mapped_range(..)
-        .context("Failed to read the drawn pixels")?;
-    let data = mapped
-        .chunks_exact(row_bytes)
-        .flat_map(|row| row.as_chunks::<4>().0.iter().take(width))
-        .flat_map(|&[r, g, b, _]| [r, g, b])
-        .collect();
-    Ok(Rgb {
-        width,
-        height,
-        data,
-    })
+        .context("Failed to read back what the graphics device made")?;
+    Ok(read(&mapped))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use eframe::egui_wgpu::wgpu;
 
 use super::shader::Kind;
-use super::{Gpu, TextureId, ViewUniform};
+use super::{Gpu, ResourceId, ViewUniform};
 use crate::raster::{Rect, Rgb};
 
 /// sRGB so that filtering and the mip levels work in linear light.
@@ -13,7 +13,7 @@ const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8UnormSrgb;
 
 /// Pixels on the GPU.
 pub struct PictureTexture {
-    pub(super) id: TextureId,
+    pub(super) id: ResourceId,
     pub(super) view: wgpu::TextureView,
     size_texels: [f32; 2],
     /// Where the pixels lie in the photo: left, top, right, bottom.
@@ -57,7 +57,7 @@ impl PictureTexture {
         fill_mip_levels(gpu, &texture, levels);
         let (left, top) = (rect.x as f32, rect.y as f32);
         Self {
-            id: TextureId::next(),
+            id: ResourceId::next(),
             view: texture.create_view(&Default::default()),
             // The last texel of a reduced picture may reach past its edge.
             size_texels: [
@@ -159,7 +159,7 @@ fn fill_mip_levels(gpu: &Gpu, texture: &wgpu::Texture, levels: u32) {
     for level in 1..levels {
         let (source, target) = (level_view(level - 1), level_view(level));
         let len = size_of::<PictureUniform>();
-        let group1 = shaders.bind_layer(&gpu.device, Kind::Downsample, len, &source);
+        let group1 = shaders.bind_layer(&gpu.device, Kind::Downsample, len, Some(&source));
         let mut pass = super::offscreen::begin_pass(&mut encoder, &target);
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &group0.group, &[]);

@@ -1,7 +1,7 @@
 //! Shader sources, the pipelines made from them, and the shapes of their bindings.
 //!
-//! A shader is `shaders/common.wgsl` followed by its own file: with so few files text put together beats a
-//! preprocessor. In debug builds a changed file is compiled again while the window is open; if that fails the last
+//! A shader that draws is `shaders/common.wgsl` followed by its own file: with so few files text put together beats a
+//! preprocessor. One that computes stands alone. In debug builds a changed file is compiled again while the window is open; if that fails the last
 //! good one stays and the error goes to stderr.
 
 use std::collections::HashMap;
@@ -14,23 +14,29 @@ use super::Binding;
 
 const COMMON: &str = include_str!("../../shaders/common.wgsl");
 
-/// Name and full source of every shader.
-pub const SHADERS: [(&str, &str); 2] = [
-    (
-        "picture",
-        concat!(
-            include_str!("../../shaders/common.wgsl"),
-            include_str!("../../shaders/picture.wgsl")
-        ),
-    ),
-    (
-        "mask",
-        concat!(
-            include_str!("../../shaders/common.wgsl"),
-            include_str!("../../shaders/mask.wgsl")
-        ),
-    ),
+macro_rules! with_common {
+    ($name:literal) => {
+        (
+            $name,
+            concat!(
+                include_str!("../../shaders/common.wgsl"),
+                include_str!(concat!("../../shaders/", $name, ".wgsl"))
+            ),
+        )
+    };
+}
+
+/// Name and full source of every shader. Those that draw come first, in the order of their modules.
+pub const SHADERS: [(&str, &str); DRAWING + 1] = [
+    with_common!("picture"),
+    with_common!("mask"),
+    with_common!("heatmap"),
+    with_common!("lines"),
+    ("density", include_str!("../../shaders/density.wgsl")),
 ];
+
+/// How many of them draw.
+const DRAWING: usize = 4;
 
 /// What is drawn; each has an entry point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,13 +45,18 @@ pub(super) enum Kind {
     /// One mip level of a picture from the one above.
     Downsample,
     Mask,
+    Heatmap,
+    Lines,
 }
 
 impl Kind {
-    fn shader(self) -> &'static str {
+    /// Position of its shader among [`SHADERS`].
+    fn shader(self) -> usize {
         match self {
-            Self::Picture | Self::Downsample => "picture",
-            Self::Mask => "mask",
+            Self::Picture | Self::Downsample => 0,
+            Self::Mask => 1,
+            Self::Heatmap => 2,
+            Self::Lines => 3,
         }
     }
 
@@ -54,19 +65,23 @@ impl Kind {
             Self::Picture => "fs_picture",
             Self::Downsample => "fs_downsample",
             Self::Mask => "fs_mask",
+            Self::Heatmap => "fs_heatmap",
+            Self::Lines => "fs_lines",
         }
     }
 }
 
 /// Compiled shaders of one device.
 pub(super) struct Shaders {
-    picture: wgpu::ShaderModule,
-    mask: wgpu::ShaderModule,
+    /// As in [`SHADERS`].
+    modules: Vec<wgpu::ShaderModule>,
     pipelines: HashMap<(Kind, wgpu::TextureFormat), wgpu::RenderPipeline>,
     sampler: wgpu::Sampler,
     view_layout: wgpu::BindGroupLayout,
     picture_layout: wgpu::BindGroupLayout,
     mask_layout: wgpu::BindGroupLayout,
+    heatmap_layout: wgpu::BindGroupLayout,
+    lines_layout: wgpu::BindGroupLayout,
     checked: Instant,
     /// The newest change among the files that was compiled or rejected.
     seen: Option<SystemTime>,
@@ -74,11 +89,14 @@ pub(super) struct Shaders {
 
 impl Shaders {
     pub(super) fn new(device: &wgpu::Device) -> Self {
-        let [picture, mask] = SHADERS.map(|(name, source)| compile(device, name, source));
+        let compiled = SHADERS
+            .iter()
+            .take(DRAWING)
+            .map(|(name, source)| compile(device, name, source));
         let color = wgpu::TextureSampleType::Float { filterable: true };
+        let exact = wgpu::TextureSampleType::Float { filterable: false };
         Self {
-            picture,
-            mask,
+            modules: compiled.collect(),
             pipelines: HashMap::new(),
             sampler: device.create_sampler(&wgpu::SamplerDescriptor {
                 label: Some("linear"),
@@ -89,10 +107,14 @@ impl Shaders {
             }),
             view_layout: layout(
                 device,
-                wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering),
+                Some(wgpu::BindingType::Sampler(
+                    wgpu::SamplerBindingType::Filtering,
+                )),
             ),
-            picture_layout: layout(device, texture_binding(color)),
-            mask_layout: layout(device, texture_binding(wgpu::TextureSampleType::Uint)),
+            picture_layout: layout(device, Some(texture_binding(color))),
+            mask_layout: layout(device, Some(texture_binding(wgpu::TextureSampleType::Uint))),
+            heatmap_layout: layout(device, Some(texture_binding(exact))),
+            lines_layout: layout(device, None),
             checked: Instant::now(),
             seen: None,
         }
@@ -102,6 +124,8 @@ impl Shaders {
         match kind {
             Kind::Picture | Kind::Downsample => &self.picture_layout,
             Kind::Mask => &self.mask_layout,
+            Kind::Heatmap => &self.heatmap_layout,
+            Kind::Lines => &self.lines_layout,
         }
     }
 
@@ -126,9 +150,11 @@ impl Shaders {
         kind: Kind,
         format: wgpu::TextureFormat,
     ) -> wgpu::RenderPipeline {
-        let module = match kind {
-            Kind::Picture | Kind::Downsample => &self.picture,
-            Kind::Mask => &self.mask,
+        let module = &self.modules[kind.shader()];
+        let segments = [super::lines::instance_layout()];
+        let (vertex, buffers): (_, &[_]) = match kind {
+            Kind::Lines => ("vs_lines", &segments),
+            _ => ("vs_cover", &[]),
         };
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(kind.entry_point()),
@@ -142,9 +168,9 @@ impl Shaders {
             layout: Some(&layout),
             vertex: wgpu::VertexState {
                 module,
-                entry_point: Some("vs_cover"),
+                entry_point: Some(vertex),
                 compilation_options: Default::default(),
-                buffers: &[],
+                buffers,
             },
             primitive: Default::default(),
             depth_stencil: None,
@@ -167,18 +193,18 @@ impl Shaders {
     /// Group 0 with a uniform buffer of its own.
     pub(super) fn bind_view(&self, device: &wgpu::Device, len: usize) -> Binding {
         let sampler = wgpu::BindingResource::Sampler(&self.sampler);
-        bind(device, &self.view_layout, len, sampler)
+        bind(device, &self.view_layout, len, Some(sampler))
     }
 
-    /// Group 1 with a uniform buffer of its own and the layer's texture.
+    /// Group 1 with a uniform buffer of its own and the layer's texture, if it has one.
     pub(super) fn bind_layer(
         &self,
         device: &wgpu::Device,
         kind: Kind,
         len: usize,
-        view: &wgpu::TextureView,
+        view: Option<&wgpu::TextureView>,
     ) -> Binding {
-        let texture = wgpu::BindingResource::TextureView(view);
+        let texture = view.map(wgpu::BindingResource::TextureView);
         bind(device, self.layer_layout(kind), len, texture)
     }
 
@@ -190,6 +216,7 @@ impl Shaders {
         self.checked = Instant::now();
         let newest = SHADERS
             .iter()
+            .take(DRAWING)
             .map(|(name, _)| *name)
             .chain(["common"])
             .filter_map(|name| std::fs::metadata(path(name)).ok()?.modified().ok())
@@ -198,43 +225,31 @@ impl Shaders {
         if before.is_none() || newest <= before {
             return;
         }
-        for (name, _) in SHADERS {
+        for (index, (name, _)) in SHADERS.iter().enumerate().take(DRAWING) {
             let common = std::fs::read_to_string(path("common"));
             let common = common.unwrap_or_else(|_| COMMON.to_owned());
             if let Ok(own) = std::fs::read_to_string(path(name)) {
-                self.try_replace(device, name, &(common + &own));
+                self.try_replace(device, index, &(common + &own));
             }
         }
     }
 
-    fn module_mut(&mut self, name: &str) -> &mut wgpu::ShaderModule {
-        if name == "mask" {
-            &mut self.mask
-        } else {
-            &mut self.picture
-        }
-    }
-
     /// Takes a new source in use if it compiles and fits its bindings; else keeps the old one. Returns the error.
-    fn try_replace(
-        &mut self,
-        device: &wgpu::Device,
-        name: &'static str,
-        source: &str,
-    ) -> Option<String> {
+    fn try_replace(&mut self, device: &wgpu::Device, index: usize, source: &str) -> Option<String> {
+        let name = SHADERS[index].0;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let new = compile(device, name, source);
-        let old = std::mem::replace(self.module_mut(name), new);
+        let old = std::mem::replace(&mut self.modules[index], new);
         let remade: Vec<_> = self
             .pipelines
             .keys()
-            .filter(|(kind, _)| kind.shader() == name)
+            .filter(|(kind, _)| kind.shader() == index)
             .map(|&(kind, format)| ((kind, format), self.make_pipeline(device, kind, format)))
             .collect();
         let error = super::offscreen::ready(scope.pop()).flatten();
         match error {
             None => self.pipelines.extend(remade),
-            Some(_) => *self.module_mut(name) = old,
+            Some(_) => self.modules[index] = old,
         }
         let message = error.map(|err| err.to_string());
         if let Some(message) = &message {
@@ -263,22 +278,24 @@ fn texture_binding(sample_type: wgpu::TextureSampleType) -> wgpu::BindingType {
     }
 }
 
-/// A uniform buffer at binding 0 and something else at binding 1: the shape of both groups.
-fn layout(device: &wgpu::Device, second: wgpu::BindingType) -> wgpu::BindGroupLayout {
+/// A uniform buffer at binding 0 and perhaps something else at binding 1: the shape of both groups.
+fn layout(device: &wgpu::Device, second: Option<wgpu::BindingType>) -> wgpu::BindGroupLayout {
     let uniform = wgpu::BindingType::Buffer {
         ty: wgpu::BufferBindingType::Uniform,
         has_dynamic_offset: false,
         min_binding_size: None,
     };
-    let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+    let entry = |binding, visibility, ty| wgpu::BindGroupLayoutEntry {
         binding,
-        visibility: wgpu::ShaderStages::FRAGMENT,
+        visibility,
         ty,
         count: None,
     };
+    let mut entries = vec![entry(0, wgpu::ShaderStages::VERTEX_FRAGMENT, uniform)];
+    entries.extend(second.map(|ty| entry(1, wgpu::ShaderStages::FRAGMENT, ty)));
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: None,
-        entries: &[entry(0, uniform), entry(1, second)],
+        entries: &entries,
     })
 }
 
@@ -286,7 +303,7 @@ fn bind(
     device: &wgpu::Device,
     layout: &wgpu::BindGroupLayout,
     len: usize,
-    second: wgpu::BindingResource<'_>,
+    second: Option<wgpu::BindingResource<'_>>,
 ) -> Binding {
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: None,
@@ -295,10 +312,12 @@ fn bind(
         mapped_at_creation: false,
     });
     let entry = |binding, resource| wgpu::BindGroupEntry { binding, resource };
+    let mut entries = vec![entry(0, buffer.as_entire_binding())];
+    entries.extend(second.map(|resource| entry(1, resource)));
     let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
         layout,
-        entries: &[entry(0, buffer.as_entire_binding()), entry(1, second)],
+        entries: &entries,
     });
     Binding { buffer, group }
 }
@@ -316,17 +335,13 @@ mod tests {
         let good = shaders.pipeline(&gpu.device, Kind::Mask, format);
         let source = SHADERS[1].1;
 
-        let syntax = shaders.try_replace(&gpu.device, "mask", "fn fs_mask( {");
+        let syntax = shaders.try_replace(&gpu.device, 1, "fn fs_mask( {");
         assert!(syntax.is_some());
         let bindings = source.replace("texture_2d<u32>", "texture_2d<f32>");
-        assert!(
-            shaders
-                .try_replace(&gpu.device, "mask", &bindings)
-                .is_some()
-        );
+        assert!(shaders.try_replace(&gpu.device, 1, &bindings).is_some());
         assert_eq!(shaders.pipeline(&gpu.device, Kind::Mask, format), good);
 
-        assert_eq!(shaders.try_replace(&gpu.device, "mask", source), None);
+        assert_eq!(shaders.try_replace(&gpu.device, 1, source), None);
         assert_ne!(shaders.pipeline(&gpu.device, Kind::Mask, format), good);
     }
 }
