@@ -13,6 +13,8 @@ pub enum Activation {
     None,
     /// `max(x, 0)`.
     Relu,
+    /// `max(x, 0)`, at most 6.
+    Relu6,
     /// `x` where positive, `slope·x` elsewhere; `slope` is positive.
     LeakyRelu(f32),
 }
@@ -24,35 +26,41 @@ impl Activation {
     fn slope(self) -> f32 {
         match self {
             Activation::None => 1.0,
-            Activation::Relu => 0.0,
+            Activation::Relu | Activation::Relu6 => 0.0,
             Activation::LeakyRelu(slope) => slope,
+        }
+    }
+
+    fn bound(self) -> f32 {
+        match self {
+            Activation::Relu6 => 6.0,
+            _ => f32::INFINITY,
         }
     }
 
     /// `out = act(f(x))`.
     pub(super) fn map(self, out: &mut [f32], x: &[f32], f: impl Fn(f32) -> f32) {
-        let slope = self.slope();
+        let (slope, bound) = (self.slope(), self.bound());
         out.iter_mut().zip(x).for_each(|(o, &x)| {
             let v = f(x);
-            *o = v.max(0.0) + slope * v.min(0.0);
+            *o = (v.max(0.0) + slope * v.min(0.0)).min(bound);
         });
     }
 
     /// `values = act(values)`.
     pub(super) fn in_place(self, values: &mut [f32]) {
-        let slope = self.slope();
+        let (slope, bound) = (self.slope(), self.bound());
         values
             .iter_mut()
-            .for_each(|v| *v = v.max(0.0) + slope * v.min(0.0));
+            .for_each(|v| *v = (v.max(0.0) + slope * v.min(0.0)).min(bound));
     }
 
     /// `out = grad · act′`, from the activation's result `y`.
     pub(super) fn gradient(self, out: &mut [f32], y: &[f32], grad: &[f32]) {
-        let slope = self.slope();
-        out.iter_mut()
-            .zip(y)
-            .zip(grad)
-            .for_each(|((o, &y), &g)| *o = if y > 0.0 { g } else { slope * g });
+        let (slope, bound) = (self.slope(), self.bound());
+        out.iter_mut().zip(y).zip(grad).for_each(|((o, &y), &g)| {
+            *o = if y > 0.0 && y < bound { g } else { slope * g };
+        });
     }
 
     /// Applies it to any tensor.
@@ -61,6 +69,7 @@ impl Activation {
             Activation::None => Ok(xs.clone()),
             _ if is_ours(xs) => xs.contiguous()?.apply_op1(Pointwise(self)),
             Activation::Relu => xs.relu(),
+            Activation::Relu6 => xs.clamp(0f32, 6f32),
             Activation::LeakyRelu(slope) => xs.relu()? - (xs.neg()?.relu()? * slope as f64)?,
         }
     }
