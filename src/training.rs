@@ -33,6 +33,8 @@ struct Slot {
     m: Vec<f32>,
     v: Vec<f32>,
     mean: Vec<f32>,
+    /// Share of the learning rate.
+    rate: f32,
 }
 
 /// Variables under one optimiser.
@@ -111,6 +113,7 @@ impl Adam {
                 m: zeros.clone(),
                 v: zeros,
                 mean,
+                rate: 1.0,
             });
         }
         slots.sort_by(|a, b| a.name.cmp(&b.name));
@@ -119,6 +122,13 @@ impl Adam {
             slots,
             steps: 0,
         })
+    }
+
+    /// Lets variables whose names begin with `prefix` learn at `share` of the rate.
+    pub fn slow_down(&mut self, prefix: &str, share: f64) {
+        for slot in self.slots.iter_mut().filter(|s| s.name.starts_with(prefix)) {
+            slot.rate = share as f32;
+        }
     }
 
     /// Number of trained values.
@@ -165,7 +175,7 @@ impl Adam {
                 } else {
                     1.0
                 },
-                lr: lr as f32,
+                lr: lr as f32 * slot.rate,
                 decay,
                 beta: (c.beta1 as f32, c.beta2 as f32),
                 corrections: (correction(c.beta1), correction(c.beta2)),

@@ -37,12 +37,24 @@ pub enum Command {
     #[command(subcommand)]
     Weights(WeightsCommand),
 
-    /// Measure the CPU kernels beside candle's own
+    /// Measure how fast things are
     Bench {
+        #[arg(value_enum, default_value_t = BenchSubject::Kernels)]
+        subject: BenchSubject,
+
         /// Print as JSON
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `bench` measures.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BenchSubject {
+    /// The CPU kernels beside candle's own
+    Kernels,
+    /// The steps of a face edit
+    Face,
 }
 
 #[derive(Debug, Subcommand)]

@@ -30,7 +30,7 @@ pub fn run(command: &EvaluateCommand) -> Result<()> {
             json,
         } => {
             let judge = match judge {
-                Some(path) => Some(Parser::of_any_size(&Checkpoint::open(path, &Device::Cpu)?)?),
+                Some(path) => Some(Parser::open(&Checkpoint::open(path, &Device::Cpu)?)?),
                 None => None,
             };
             let judge = judge.as_ref().unwrap_or(&models.parser);

@@ -27,7 +27,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Face(command) => face::run(&command),
         Command::Pose(command) => pose::run(&command),
         Command::Train(command) => train(command),
-        Command::Bench { json } => bench::run(json),
+        Command::Bench { subject, json } => bench::run(subject, json),
         Command::Weights(command) => weights::run(command),
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::WeightsCommand;
 use crate::face::dense_mapping::DenseMapping;
 use crate::face::generator::Generator;
 use crate::face::parser::Parser;
+use crate::face::parser::plain::{Plain, PlainConfig};
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
 use crate::people::tfjs;
@@ -31,7 +32,12 @@ const SHIPPED: [(&str, Build); 4] = [
 ];
 
 /// Networks for weights that users bring.
-const OTHERS: [(&str, Build); 1] = [("dense_mapping", |vb| DenseMapping::load(vb).map(drop))];
+const OTHERS: [(&str, Build); 2] = [
+    ("dense_mapping", |vb| DenseMapping::load(vb).map(drop)),
+    ("plain_parser", |vb| {
+        Plain::new(&PlainConfig::default(), vb).map(drop)
+    }),
+];
 
 pub fn run(command: WeightsCommand) -> Result<()> {
     match command {

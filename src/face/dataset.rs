@@ -180,6 +180,40 @@ pub struct Sample {
     pub photo: Vec<f32>,
     /// [side, side].
     pub mask: Vec<u8>,
+    /// How it lies in the face that it was made from.
+    pub placing: Placing,
+}
+
+/// Where a varied copy took its pixels from, in the unit square.
+#[derive(Clone, Copy, Debug)]
+pub struct Placing {
+    /// Whether it is a mirror image.
+    pub is_flipped: bool,
+    /// Cosine and sine of the turn, divided by the scale.
+    turn: [f32; 2],
+    shift: [f32; 2],
+}
+
+impl Placing {
+    /// As the face is.
+    pub const UNCHANGED: Self = Self {
+        is_flipped: false,
+        turn: [1.0, 0.0],
+        shift: [0.0; 2],
+    };
+
+    /// From points of the face to points of the sample, both in the unit square.
+    pub fn place(&self, points: &[[f32; 2]]) -> Vec<[f32; 2]> {
+        let [c, s] = self.turn;
+        let square = (c * c + s * s).max(1e-9);
+        let one = |&[x, y]: &[f32; 2]| {
+            let (dx, dy) = (x - 0.5 - self.shift[0], y - 0.5 - self.shift[1]);
+            let x = (c * dx + s * dy) / square + 0.5;
+            let y = (c * dy - s * dx) / square + 0.5;
+            [if self.is_flipped { 1.0 - x } else { x }, y]
+        };
+        points.iter().map(one).collect()
+    }
 }
 
 /// Roughly normal random number: the sum of four uniform ones.
@@ -203,6 +237,11 @@ pub fn vary(photo: &Rgb, mask: &Grid<u8>, v: Variation, rng: &mut impl Rng) -> S
     let mut sample = Sample {
         photo: vec![0.0; 3 * side * side],
         mask: vec![0; side * side],
+        placing: Placing {
+            is_flipped,
+            turn: [c, s],
+            shift: [dx / side as f32, dy / side as f32],
+        },
     };
     let (red, rest) = sample.photo.split_at_mut(side * side);
     let (green, blue) = rest.split_at_mut(side * side);
@@ -405,6 +444,37 @@ mod tests {
         let mut kept = right.clone();
         repair_truth(&mut kept);
         assert_eq!(kept, right);
+    }
+
+    #[test]
+    fn points_move_as_the_pixels_do() {
+        let (photo, mask) = face();
+        let v = Variation {
+            rotation_deg: 8.0,
+            scale: 0.1,
+            shift: 0.05,
+            photometric: 0.0,
+        };
+        // The middle of the right eye.
+        let point = [7.5 / 32.0, 12.0 / 32.0];
+        for seed in 0..20 {
+            let s = vary(
+                &photo,
+                &mask,
+                v,
+                &mut rand::rngs::SmallRng::seed_from_u64(seed),
+            );
+            let id = if s.placing.is_flipped { 4 } else { 5 };
+            let (mut x, mut y, mut n) = (0.0, 0.0, 0.0);
+            for (i, _) in s.mask.iter().enumerate().filter(|(_, m)| **m == id) {
+                x += (i % 32) as f32 + 0.5;
+                y += (i / 32) as f32 + 0.5;
+                n += 1.0;
+            }
+            let [px, py] = s.placing.place(&[point])[0];
+            assert!((px * 32.0 - x / n).abs() < 0.6, "{seed}: {px} {}", x / n);
+            assert!((py * 32.0 - y / n).abs() < 0.6, "{seed}: {py} {}", y / n);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! painted with each class's colour plane ([`super::style`]). Trained by `vitruvian train generator`.
 
 use super::labels::CLASS_COUNT;
-use super::parser::positions;
+use super::parser::plain::positions;
 use super::style::{self, ClassColours, NUMBERS};
 use crate::nn::activation::Activation;
 use crate::nn::blocks::{Conv, EPS, Linear, ResidualBlock};

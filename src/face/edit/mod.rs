@@ -47,6 +47,13 @@ impl Face {
         face_from_box([0.0, 0.0, width, height])
     }
 
+    /// The face mesh in the aligned crop's unit square; empty for a box that the user drew.
+    pub fn landmarks_in_crop(&self) -> Vec<[f32; 2]> {
+        let crop_from_image = self.image_from_crop.inverse();
+        let to_crop = |p: &[f32; 2]| crop_from_image.apply(p.map(f64::from)).map(|v| v as f32);
+        self.landmarks_in_image.iter().map(to_crop).collect()
+    }
+
     /// From pixels of the aligned crop, `side_px` a side, to photo pixels.
     pub fn image_from_crop_px(&self, side_px: usize) -> Similarity {
         Similarity::scale_shift(1.0 / side_px.max(1) as f64, 0.0, 0.0).then(&self.image_from_crop)
@@ -93,9 +100,18 @@ pub fn face_from_box(bbox_in_image: [f32; 4]) -> Face {
 pub fn parse<T>(models: &FaceModels, photo: &Rgb, face: &Face, out: &Out<T>) -> Result<Labels> {
     out.progress(0.0, "Parsing the face")?;
     let crop = face.crop(photo, parser::SIDE);
+    let mut landmarks = face.landmarks_in_crop();
+    if landmarks.is_empty() {
+        // A box that the user drew, or a picture that is a crop already: the mesh may still see a face in it.
+        landmarks = models
+            .mesh
+            .in_aligned_crop(&crop)
+            .context("Failed to look for landmarks")?;
+    }
+    out.progress(0.2, "Parsing the face")?;
     let probabilities = models
         .parser
-        .probabilities(&crop)
+        .probabilities(&crop, &landmarks)
         .context("Failed to parse the face")?;
     out.progress(0.6, "Parsing the face")?;
     let side = probabilities.dim(2)?;

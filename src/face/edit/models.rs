@@ -35,7 +35,7 @@ impl FaceModels {
                 .open("face_detector", &cpu)?
                 .load(FaceDetector::load)?,
             mesh: store.open("face_mesh", &cpu)?.load(FaceMesh::load)?,
-            parser: store.open("face_parser", device)?.load(Parser::load)?,
+            parser: Parser::open(&store.open("face_parser", device)?)?,
             generator: store
                 .open("face_generator", device)
                 .and_then(|checkpoint| checkpoint.load(Generator::load)),

@@ -130,7 +130,7 @@ pub fn evaluate_generator<T>(
         &faces,
         &style,
         &render,
-        &|picture: &Rgb| parse_aligned(judge, picture),
+        &|picture: &Rgb| parse_aligned(judge, &models.mesh, picture),
         out,
     )
 }

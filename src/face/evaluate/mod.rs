@@ -15,7 +15,7 @@ pub use generator::{
     Evaluation, Fill, GeneratorReport, PartScores, Scores, TransplantScores, WholeScores,
     evaluate_generator,
 };
-pub use parser::{ClassScore, MaskScores, ParserReport, evaluate_parser, evaluate_parser_on};
+pub use parser::{ClassScore, MaskScores, ParserReport, evaluate_parser};
 
 use serde::Serialize;
 

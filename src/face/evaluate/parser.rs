@@ -13,6 +13,7 @@ use crate::face::mask::Labels;
 use crate::face::metrics::Confusion;
 use crate::face::parser::Parser;
 use crate::job::Out;
+use crate::people::face_mesh::FaceMesh;
 use crate::raster::{Grid, Rgb};
 
 /// One class of a set of masks.
@@ -62,9 +63,8 @@ pub struct ParserReport {
     pub faces: usize,
     /// The crops as they are.
     pub aligned: MaskScores,
-    /// The same pictures as photos: the largest face found, aligned, parsed and brought back. None when that was not
-    /// asked for.
-    pub detected: Option<MaskScores>,
+    /// The same pictures as photos: the largest face found, aligned, parsed and brought back.
+    pub detected: MaskScores,
     /// Pictures in which no face was found; their masks count as all background.
     pub not_found: usize,
     pub goals: Vec<Goal>,
@@ -77,43 +77,27 @@ pub struct ParserReport {
 pub fn evaluate_parser<T>(models: &FaceModels, dir: &Path, out: &Out<T>) -> Result<ParserReport> {
     out.progress(0.0, "Reading faces")?;
     let faces = Faces::load(dir, FACE_SIDE)?;
-    evaluate_parser_on(&models.parser, Some(models), &faces, out)
-}
-
-/// Scores a parser on faces in memory; with `models`, through detection too.
-///
-/// # Errors
-/// When cancelled or a network fails.
-pub fn evaluate_parser_on<T>(
-    parser: &Parser,
-    models: Option<&FaceModels>,
-    faces: &Faces,
-    out: &Out<T>,
-) -> Result<ParserReport> {
     let (mut aligned, mut detected) = (Confusion::default(), Confusion::default());
     let mut not_found = 0;
     for (i, (photo, truth)) in faces.photos.iter().zip(&faces.masks).enumerate() {
         out.progress(i as f32 / faces.len() as f32, "Parsing")?;
-        aligned.add(truth, &parse_aligned(parser, photo)?)?;
-        if let Some(models) = models {
-            let labels = match find_faces(models, photo, &Out::<()>::silent())?.first() {
-                Some(face) => parse(models, photo, face, &Out::<()>::silent())?,
-                None => {
-                    not_found += 1;
-                    Grid::new(photo.width, photo.height, 0)
-                }
-            };
-            detected.add(truth, &labels)?;
-        }
+        aligned.add(truth, &parse_aligned(&models.parser, &models.mesh, photo)?)?;
+        let labels = match find_faces(models, photo, &Out::<()>::silent())?.first() {
+            Some(face) => parse(models, photo, face, &Out::<()>::silent())?,
+            None => {
+                not_found += 1;
+                Grid::new(photo.width, photo.height, 0)
+            }
+        };
+        detected.add(truth, &labels)?;
     }
     out.progress(1.0, "Parsing")?;
     let aligned = MaskScores::of(&aligned);
-    let detected = models.map(|_| MaskScores::of(&detected));
-    let judged = detected.as_ref().unwrap_or(&aligned);
+    let detected = MaskScores::of(&detected);
     let goals = vec![
-        Goal::at_least("pixel accuracy", judged.pixel_accuracy, 0.91),
-        Goal::at_least("mean F1", judged.mean_f1, 0.75),
-        Goal::at_least("mean IoU", judged.mean_iou, 0.64),
+        Goal::at_least("pixel accuracy", detected.pixel_accuracy, 0.91),
+        Goal::at_least("mean F1", detected.mean_f1, 0.75),
+        Goal::at_least("mean IoU", detected.mean_iou, 0.64),
     ];
     Ok(ParserReport {
         faces: faces.len(),
@@ -125,8 +109,8 @@ pub fn evaluate_parser_on<T>(
 }
 
 /// The mask of a picture that is an aligned crop, at its own size.
-pub(super) fn parse_aligned(parser: &Parser, crop: &Rgb) -> Result<Labels> {
-    let probabilities = parser.probabilities(crop)?;
+pub(super) fn parse_aligned(parser: &Parser, mesh: &FaceMesh, crop: &Rgb) -> Result<Labels> {
+    let probabilities = parser.probabilities(crop, &mesh.in_aligned_crop(crop)?)?;
     let side = probabilities.dim(2)?;
     let values = probabilities.flatten_all()?.to_vec1::<f32>()?;
     let image_from_crop = Face::whole(crop).image_from_crop;

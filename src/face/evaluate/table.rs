@@ -53,17 +53,14 @@ impl fmt::Display for ParserReport {
             "mean IoU"
         )?;
         total(f, "aligned crop", &self.aligned)?;
-        if let Some(detected) = &self.detected {
-            total(f, "found in the photo", detected)?;
-            writeln!(f, "no face found in {}", self.not_found)?;
-        }
+        total(f, "found in the photo", &self.detected)?;
+        writeln!(f, "no face found in {}", self.not_found)?;
         writeln!(
             f,
             "\n{:<12} {:>8} {:>8} {:>8}",
             "class", "share", "F1", "IoU"
         )?;
-        let judged = self.detected.as_ref().unwrap_or(&self.aligned);
-        for class in &judged.classes {
+        for class in &self.detected.classes {
             let share = format!("{:.2} %", 100.0 * class.share);
             writeln!(
                 f,

@@ -1,23 +1,20 @@
-//! `vitruvian bench`: how fast the CPU kernels are, beside candle's own on the same shapes.
+//! `vitruvian bench kernels`: how fast the CPU kernels are, beside candle's own on the same shapes.
 //!
 //! Each number is the median of repeated runs after a warm-up. `scripts/bench` puts PyTorch and onnxruntime beside
 //! them. The number of threads is that of rayon (`RAYON_NUM_THREADS`).
 
 use std::fmt;
-use std::time::Instant;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
 use serde::Serialize;
 
-use super::{print, print_json};
+use super::median_ms;
+use crate::commands::{print, print_json};
 use crate::nn::activation::{Activation, relu};
 use crate::nn::conv::{Pad, conv_transpose2d, conv2d, depthwise_conv2d};
 use crate::nn::norm::{group_norm, instance_norm};
 use crate::nn::resize::{resize_bilinear, upsample_nearest2x};
-
-/// Runs of each case: at least three, then until this much time has gone.
-const BUDGET_SECS: f64 = 0.5;
 
 type Op = fn(&Tensor, &[Tensor]) -> candle_core::Result<Tensor>;
 
@@ -220,20 +217,6 @@ fn measure(case: &Case) -> Result<Row> {
         candle_forward_ms: forward(case.candle),
         candle_forward_backward_ms: both(case.candle),
     })
-}
-
-/// `None` if the work cannot be done: candle has no backward pass for some operations.
-fn median_ms(work: impl Fn() -> candle_core::Result<()>) -> Option<f64> {
-    work().ok()?;
-    let start = Instant::now();
-    let mut times_ms = Vec::new();
-    while times_ms.len() < 3 || start.elapsed().as_secs_f64() < BUDGET_SECS {
-        let one = Instant::now();
-        work().ok()?;
-        times_ms.push(one.elapsed().as_secs_f64() * 1e3);
-    }
-    times_ms.sort_by(f64::total_cmp);
-    times_ms.get(times_ms.len() / 2).copied()
 }
 
 #[cfg(test)]
