@@ -23,7 +23,7 @@ pub enum Activation {
 const CHUNK: usize = 1 << 15;
 
 impl Activation {
-    fn slope(self) -> f32 {
+    pub(super) fn slope(self) -> f32 {
         match self {
             Activation::None => 1.0,
             Activation::Relu | Activation::Relu6 => 0.0,

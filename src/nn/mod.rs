@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod losses;
 pub mod mobilenet;
 pub mod norm;
+pub mod norms;
 pub mod pad;
 mod plane_op;
 pub mod pool;

@@ -12,7 +12,7 @@ use super::resize::{resize_bilinear, upsample_nearest2x};
 use super::shuffle::{pixel_shuffle, pixel_unshuffle};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
-fn random(shape: &[usize], seed: u64) -> Var {
+pub(super) fn random(shape: &[usize], seed: u64) -> Var {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let values: Vec<f32> = (0..shape.iter().product())
         .map(|_| {
@@ -25,7 +25,7 @@ fn random(shape: &[usize], seed: u64) -> Var {
     Var::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-fn largest(t: &Tensor) -> f64 {
+pub(super) fn largest(t: &Tensor) -> f64 {
     t.to_dtype(DType::F64)
         .unwrap()
         .abs()
@@ -39,7 +39,7 @@ fn largest(t: &Tensor) -> f64 {
 }
 
 /// Compares values and all gradients of `ours` in f32 with `reference` in f64.
-fn compare(
+pub(super) fn compare(
     vars: &[Var],
     ours: impl Fn(&[Tensor]) -> Result<Tensor>,
     reference: impl Fn(&[Tensor]) -> Result<Tensor>,

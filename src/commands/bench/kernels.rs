@@ -6,7 +6,8 @@
 use std::fmt;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
 use serde::Serialize;
 
 use super::median_ms;
@@ -14,6 +15,7 @@ use crate::commands::{print, print_json};
 use crate::nn::activation::{Activation, relu};
 use crate::nn::conv::{Pad, conv_transpose2d, conv2d, depthwise_conv2d};
 use crate::nn::norm::{group_norm, instance_norm};
+use crate::nn::norms::{Norm, NormKind, Norms};
 use crate::nn::resize::{resize_bilinear, upsample_nearest2x};
 
 type Op = fn(&Tensor, &[Tensor]) -> candle_core::Result<Tensor>;
@@ -31,7 +33,7 @@ struct Case {
     candle: Op,
 }
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 15] = [
     Case {
         name: "conv 3x3 64>64 @256",
         input: [1, 64, 256, 256],
@@ -108,6 +110,38 @@ const CASES: [Case; 11] = [
         },
     },
     Case {
+        name: "batch norm 64 @256",
+        input: [1, 64, 256, 256],
+        weights: &[&[64], &[64]],
+        flop: 0.0,
+        ours: |x, w| norm_layer(NormKind::Batch, false, w)?.forward(x),
+        candle: |x, w| norm_layer(NormKind::Batch, false, w)?.forward_plain(x),
+    },
+    Case {
+        name: "switch norm 64 @256",
+        input: [1, 64, 256, 256],
+        weights: &[&[64], &[64]],
+        flop: 0.0,
+        ours: |x, w| norm_layer(NormKind::Switch, false, w)?.forward(x),
+        candle: |x, w| norm_layer(NormKind::Switch, false, w)?.forward_plain(x),
+    },
+    Case {
+        name: "sparse, decided 64 @256",
+        input: [1, 64, 256, 256],
+        weights: &[&[64], &[64]],
+        flop: 0.0,
+        ours: |x, w| norm_layer(NormKind::SparseSwitch, true, w)?.forward(x),
+        candle: |x, w| norm_layer(NormKind::SparseSwitch, true, w)?.forward_plain(x),
+    },
+    Case {
+        name: "hard ratios 64 @256",
+        input: [1, 64, 256, 256],
+        weights: &[&[64], &[64]],
+        flop: 0.0,
+        ours: |x, w| norm_layer(NormKind::Hard, true, w)?.forward(x),
+        candle: |x, w| norm_layer(NormKind::Hard, true, w)?.forward_plain(x),
+    },
+    Case {
         name: "nearest x2 64 @128",
         input: [1, 64, 128, 128],
         weights: &[],
@@ -132,6 +166,42 @@ const CASES: [Case; 11] = [
         candle: |x, _| x.relu(),
     },
 ];
+
+/// A layer in training with these scales and shifts; `is_decided` freezes switchable ones at ratios that differ for mean
+/// (layer) and variance (batch).
+fn norm_layer(kind: NormKind, is_decided: bool, w: &[Tensor]) -> candle_core::Result<Norm> {
+    let channels = w[0].elem_count();
+    let vector = |values: [f32; 3]| Tensor::new(&values, w[0].device());
+    let shaped = |t: &Tensor| match kind.is_switchable() {
+        true => t.reshape((1, channels, 1, 1)),
+        false => Ok(t.clone()),
+    };
+    let buffer = match kind.is_switchable() {
+        true => Tensor::zeros((1, channels, 1), DType::F32, w[0].device())?,
+        false => Tensor::zeros(channels, DType::F32, w[0].device())?,
+    };
+    let flag = Tensor::zeros(1, DType::F32, w[0].device())?;
+    let tensors = [
+        ("weight", shaped(&w[0])?),
+        ("bias", shaped(&w[1])?),
+        ("mean_weight", vector([0.2, 0.6, 0.2])?),
+        ("var_weight", vector([0.1, 0.3, 0.6])?),
+        ("running_mean", buffer.copy()?),
+        ("running_var", buffer),
+        ("mean_fixed", flag.copy()?),
+        ("var_fixed", flag.copy()?),
+        ("radius", flag),
+    ];
+    let tensors = tensors.map(|(name, t)| (name.to_string(), t)).into();
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, w[0].device());
+    let norms = Norms::new(kind, 1);
+    let norm = norms.layer2d(channels, Activation::None, vb)?;
+    norms.set_training(true);
+    if is_decided {
+        norms.harden()?;
+    }
+    Ok(norm)
+}
 
 const fn conv_flop(inputs: usize, outputs: usize, taps: usize, side: usize) -> f64 {
     (2 * inputs * outputs * taps * side * side) as f64
