@@ -41,12 +41,14 @@ fn spread(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let sample = samples[id.x];
-    let middle = vec2<i32>(floor(vec2<f32>(sample.x, sample.y)));
+    // Far outside the whole numbers would not hold it.
+    let place = clamp(vec2<f32>(sample.x, sample.y), vec2<f32>(-9.0), vec2<f32>(f32(density.width), f32(density.height)) + 9.0);
+    let middle = vec2<i32>(floor(place));
     for (var dy = -1; dy <= 1; dy++) {
         for (var dx = -1; dx <= 1; dx++) {
             let cell = middle + vec2<i32>(dx, dy);
             if all(cell >= vec2<i32>(0)) && cell.x < i32(density.width) && cell.y < i32(density.height) {
-                let weight = spline(sample.x - f32(cell.x) - 0.5) * spline(sample.y - f32(cell.y) - 0.5);
+                let weight = spline(place.x - f32(cell.x) - 0.5) * spline(place.y - f32(cell.y) - 0.5);
                 let amount = u32(weight * sample.weight * density.fixed_point + 0.5);
                 atomicAdd(&bins[u32(cell.y) * density.width + u32(cell.x)], amount);
             }

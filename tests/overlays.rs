@@ -293,7 +293,7 @@ fn exact(samples: &[DensitySample], bandwidth: f32, [width, height]: [usize; 2])
 fn the_density_on_the_gpu_is_the_sum_of_gaussians() {
     let gpu = Gpu::headless().unwrap();
     let size = [96, 64];
-    for (count, bandwidth) in [(1, 3.0), (40, 3.0), (300, 4.0), (300, 9.5)] {
+    for (count, bandwidth) in [(1, 4.0), (40, 5.0), (300, 4.0), (300, 9.5)] {
         let samples = samples(count, size);
         let density = kernel_density(&gpu, &samples, bandwidth, size).unwrap();
         let exact = exact(&samples, bandwidth, size);

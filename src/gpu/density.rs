@@ -3,13 +3,13 @@
 //! Binned estimation (Wand 1994, "Fast computation of multivariate kernel estimators"): the cost of the samples does
 //! not depend on the bandwidth, and a Gaussian is blurred along rows and columns on their own. Samples are spread by a
 //! quadratic B-spline, whose variance of 1/4 cell² is taken off the kernel's, so the result stays within a thousandth
-//! of the exact sum of Gaussians from a bandwidth of three cells on. Left out: bandwidths that differ by direction.
+//! of the exact sum of Gaussians from a bandwidth of four cells on. Left out: bandwidths that differ by direction.
 
 use anyhow::{Context as _, Result, ensure};
 use eframe::egui_wgpu::wgpu;
 
 use super::{Gpu, offscreen};
-use crate::raster::Grid;
+use crate::raster::{Grid, Rect};
 
 /// Bandwidths are in cells; a wider one asks for a coarser grid.
 pub const MAX_BANDWIDTH_CELLS: f32 = 64.0;
@@ -160,15 +160,26 @@ pub fn kernel_density(
     let taps = taps(bandwidth);
     // The fullest bin cannot overflow, even with all samples in one place and every share rounded up.
     let fixed_point = ((f64::from(u32::MAX) - samples.len() as f64) / total).min(1e6);
+    // Samples beside the grid count as far as their kernels reach into it.
+    let pad = taps.len();
+    let samples: Vec<DensitySample> = samples
+        .iter()
+        .map(|sample| DensitySample {
+            x: sample.x + pad as f32,
+            y: sample.y + pad as f32,
+            weight: sample.weight,
+        })
+        .collect();
     let uniform = DensityUniform {
-        width: width as u32,
-        height: height as u32,
+        width: (width + 2 * pad) as u32,
+        height: (height + 2 * pad) as u32,
         sample_count: samples.len() as u32,
         radius: taps.len() as u32 - 1,
         fixed_point: fixed_point as f32,
         scale: (1.0 / (fixed_point * total)) as f32,
     };
-    run(gpu, samples, &taps, uniform)
+    let padded = run(gpu, &samples, &taps, uniform)?;
+    Ok(padded.crop(Rect::new(pad, pad, width, height)))
 }
 
 /// One side of the kernel from its middle, narrowed by what spreading the samples widens it. Adds up to 1 over both

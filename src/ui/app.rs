@@ -9,9 +9,10 @@ use eframe::egui::{self, Align, Align2, Layout, vec2};
 use super::Options;
 use super::face::{Dialog, FaceTab, Purpose, Question, Source, Steps};
 use super::job_bar::Log;
-use super::keys;
+use super::keys::{self, Action};
 use super::question;
 use super::settings::{self, Settings};
+use super::tab::{Tab, TabName};
 use super::theme::{self, icon};
 use super::weights_window::WeightsWindow;
 use crate::face::edit::FaceModels;
@@ -27,16 +28,6 @@ const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 /// Below this the panels would be cramped.
 const MIN_SIZE: egui::Vec2 = vec2(1024.0, 700.0);
 
-/// The areas of the program, each a tab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tab {
-    Face,
-}
-
-impl Tab {
-    const ALL: [(Self, &str); 1] = [(Self::Face, "Face")];
-}
-
 /// What the window starts with.
 pub struct Setup {
     /// None opens the sample portrait.
@@ -49,7 +40,6 @@ pub struct Setup {
 
 /// The window.
 pub struct App {
-    tab: Tab,
     face: FaceTab,
     settings: Settings,
     log: Log,
@@ -78,11 +68,14 @@ impl App {
             .context("Failed to reach the graphics device")?;
         let ctx = &cc.egui_ctx;
         theme::install(ctx);
-        let settings = Settings::load(cc.storage);
-        let mut face = FaceTab::new(ctx, Gpu::from_render_state(state), setup.load, setup.dialog);
+        let mut settings = Settings::load(cc.storage);
+        let gpu = Gpu::from_render_state(state);
+        let mut face = FaceTab::new(ctx, gpu, setup.load, setup.dialog);
+        if setup.photo.is_some() {
+            settings.tab = TabName::Face;
+        }
         face.open(setup.photo.map_or(Source::Sample(SAMPLE), Source::File));
         Ok(Self {
-            tab: Tab::Face,
             face,
             settings,
             log: Log::default(),
@@ -103,17 +96,43 @@ impl App {
         self.log.last()
     }
 
+    /// The tab that is shown.
+    pub fn shown(&self) -> TabName {
+        self.settings.tab
+    }
+
+    /// The shown tab, and the settings it works with.
+    fn tab(&mut self) -> (&mut dyn Tab, &mut Settings) {
+        let tab: &mut dyn Tab = match self.settings.tab {
+            TabName::Face => &mut self.face,
+        };
+        (tab, &mut self.settings)
+    }
+
+    fn tabs(&mut self) -> [&mut dyn Tab; 1] {
+        [&mut self.face]
+    }
+
+    fn tabs_ui(&mut self, ui: &mut egui::Ui) {
+        ui.scope(|ui| {
+            ui.spacing_mut().item_spacing.x = theme::SPACE_SMALL;
+            for (index, tab) in TabName::ALL.into_iter().enumerate() {
+                let title = egui::RichText::new(tab.title()).family(theme::strong());
+                let tip = format!("{} ({})", tab.tip(), keys::tab_keys(ui.ctx(), index));
+                ui.selectable_value(&mut self.settings.tab, tab, title)
+                    .on_hover_text(tip);
+            }
+        });
+        ui.separator();
+    }
+
     fn top_bar_ui(&mut self, ui: &mut egui::Ui) {
         ui.horizontal_centered(|ui| {
-            if Tab::ALL.len() > 1 {
-                for (tab, name) in Tab::ALL {
-                    ui.selectable_value(&mut self.tab, tab, name);
-                }
-                ui.separator();
+            if TabName::ALL.len() > 1 {
+                self.tabs_ui(ui);
             }
-            match self.tab {
-                Tab::Face => self.face.toolbar_ui(ui, &mut self.settings),
-            }
+            let (tab, settings) = self.tab();
+            tab.toolbar_ui(ui, settings);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if theme::icon_button_ui(ui, icon::SETTINGS, "Settings", "Settings").clicked() {
                     self.are_settings_open = !self.are_settings_open;
@@ -151,25 +170,29 @@ impl App {
             .collapsible(false)
             .show(ctx, |ui| self.log.log_ui(ui));
         self.weights.window_ui(ctx);
-        self.face.questions_ui(ctx);
+        self.tab().0.questions_ui(ctx);
         self.close_question_ui(ctx);
     }
 
     /// Keeps the window open while there is work that was not saved, until the user agrees.
     fn close_question_ui(&mut self, ctx: &egui::Context) {
         let is_asked_for = ctx.input(|i| i.viewport().close_requested());
-        if is_asked_for && self.face.has_unsaved() && self.closing != Closing::Agreed {
+        let unsaved: Vec<&str> = self
+            .tabs()
+            .into_iter()
+            .filter_map(|tab| tab.unsaved())
+            .collect();
+        if is_asked_for && !unsaved.is_empty() && self.closing != Closing::Agreed {
             ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
             self.closing = Closing::Asked;
         }
         if self.closing != Closing::Asked {
             return;
         }
-        let text = "The strokes on this photo have not been saved and would be lost.";
         match question::question_ui(
             ctx,
             "Close Vitruvian?",
-            text,
+            &unsaved.join("\n"),
             "Close anyway",
             "Keep working",
         ) {
@@ -185,24 +208,36 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        self.face.logic(ctx, &mut self.settings, &mut self.log);
+        let tabs: [&mut dyn Tab; 1] = [&mut self.face];
+        for tab in tabs {
+            tab.logic(ctx, &mut self.settings, &mut self.log);
+        }
         self.weights.logic();
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
         ctx.set_theme(self.settings.theme);
-        let dropped = ctx.input(|i| {
-            i.raw
-                .dropped_files
-                .first()
-                .map(|file| file.path().to_path_buf())
+        let dropped: Vec<PathBuf> = ctx.input(|i| {
+            let files = i.raw.dropped_files.iter();
+            files.map(|file| file.path().to_path_buf()).collect()
         });
-        if let Some(path) = dropped {
-            self.face.open_path(path);
+        if !dropped.is_empty() {
+            self.tab().0.open_dropped(dropped);
         }
         for action in keys::pressed(&ctx) {
-            self.face.act(&ctx, action, &mut self.settings);
+            match action {
+                Action::NextTab => self.settings.tab = self.settings.tab.neighbour(1),
+                Action::PreviousTab => self.settings.tab = self.settings.tab.neighbour(-1),
+                Action::Tab(index) => {
+                    let tab = TabName::ALL.get(usize::from(index));
+                    self.settings.tab = tab.copied().unwrap_or(self.settings.tab);
+                }
+                _ => {
+                    let (tab, settings) = self.tab();
+                    tab.act(&ctx, action, settings);
+                }
+            }
         }
 
         let bar = |vertical| {
@@ -210,7 +245,7 @@ impl eframe::App for App {
                 .fill(theme::colors(ui).panel)
                 .inner_margin(egui::Margin::symmetric(10, vertical))
         };
-        let (top, bottom, side) = (bar(6), bar(2), bar(8));
+        let (top, bottom) = (bar(6), bar(2));
         egui::Panel::top("top bar")
             .frame(top)
             .exact_size(42.0)
@@ -219,21 +254,16 @@ impl eframe::App for App {
             .frame(bottom)
             .exact_size(32.0)
             .show(ui, |ui| {
-                self.is_log_open |= self.face.job_bar_ui(ui, &mut self.log);
+                let tab: &mut dyn Tab = match self.settings.tab {
+                    TabName::Face => &mut self.face,
+                };
+                self.is_log_open |= tab.job_bar_ui(ui, &mut self.log);
             });
-        match self.tab {
-            Tab::Face => {
-                egui::Panel::left("side")
-                    .frame(side)
-                    .resizable(false)
-                    .exact_size(theme::SIDE_WIDTH)
-                    .show(ui, |ui| self.face.side_ui(ui, &mut self.settings));
-                egui::CentralPanel::no_frame()
-                    .show(ui, |ui| self.face.main_ui(ui, &mut self.settings));
-            }
-        }
+        let (tab, settings) = self.tab();
+        tab.body_ui(ui, settings);
+        let hint = tab.drop_hint();
         self.windows_ui(&ctx);
-        drop_hint_ui(&ctx);
+        drop_hint_ui(&ctx, hint);
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
@@ -242,7 +272,7 @@ impl eframe::App for App {
 }
 
 /// Says that a file held over the window can be dropped.
-fn drop_hint_ui(ctx: &egui::Context) {
+fn drop_hint_ui(ctx: &egui::Context, hint: &str) {
     if ctx.input(|i| i.raw.hovered_files.is_empty()) {
         return;
     }
@@ -251,13 +281,7 @@ fn drop_hint_ui(ctx: &egui::Context) {
     painter.rect_filled(rect, 0.0, theme::on_photo::CHIP);
     let font = egui::FontId::new(20.0, theme::strong());
     let color = theme::on_photo::TEXT;
-    painter.text(
-        rect.center(),
-        Align2::CENTER_CENTER,
-        "Drop to open the photo",
-        font,
-        color,
-    );
+    painter.text(rect.center(), Align2::CENTER_CENTER, hint, font, color);
 }
 
 fn load_models() -> Result<Arc<dyn Steps>> {

@@ -26,6 +26,10 @@ pub enum Action {
     Cancel,
     /// Makes the class with this position in the list the one that is painted.
     Class(u8),
+    NextTab,
+    PreviousTab,
+    /// Shows the tab with this position.
+    Tab(u8),
 }
 
 const fn plain(key: Key) -> KeyboardShortcut {
@@ -40,7 +44,13 @@ const SHIFT_COMMAND: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 /// The table: action, words, keys. An action may stand in it more than once; the first keys are shown.
 /// Those with more modifiers come before those with fewer.
-const TABLE: [(Action, &str, KeyboardShortcut); 19] = [
+const TABLE: [(Action, &str, KeyboardShortcut); 21] = [
+    (
+        Action::PreviousTab,
+        "Previous tab",
+        KeyboardShortcut::new(SHIFT_COMMAND, Key::Tab),
+    ),
+    (Action::NextTab, "Next tab", command(Key::Tab)),
     (
         Action::Redo,
         "Redo",
@@ -125,9 +135,18 @@ fn digit(event: &Event) -> Option<Action> {
     };
     let key = physical_key.unwrap_or(*key);
     let position = DIGITS.iter().position(|digit| *digit == key)?;
+    if modifiers.alt && !modifiers.command && !modifiers.shift {
+        return u8::try_from(position).ok().map(Action::Tab);
+    }
     let shifted = if modifiers.shift { DIGITS.len() } else { 0 };
     let position = u8::try_from(position + shifted).ok()?;
     (!modifiers.command && !modifiers.alt).then_some(Action::Class(position))
+}
+
+/// The keys that show the tab at a position.
+pub fn tab_keys(ctx: &egui::Context, position: usize) -> String {
+    let key = DIGITS.get(position).copied().unwrap_or(Key::Num0);
+    ctx.format_shortcut(&KeyboardShortcut::new(Modifiers::ALT, key))
 }
 
 /// The keys for the class at a position in the list.
@@ -183,6 +202,9 @@ mod tests {
         assert_eq!(press(Key::Num0, Modifiers::NONE), [Action::Class(9)]);
         assert_eq!(press(Key::Num3, Modifiers::SHIFT), [Action::Class(12)]);
         assert_eq!(press(Key::Num1, Modifiers::COMMAND), [Action::ActualSize]);
+        assert_eq!(press(Key::Num2, Modifiers::ALT), [Action::Tab(1)]);
+        assert_eq!(press(Key::Tab, Modifiers::COMMAND), [Action::NextTab]);
+        assert_eq!(press(Key::Tab, SHIFT_COMMAND), [Action::PreviousTab]);
         assert_eq!(class_keys(9), "0");
         assert_eq!(class_keys(10), "⇧1");
     }

@@ -7,12 +7,14 @@ mod job_bar;
 mod keys;
 mod question;
 mod settings;
+mod tab;
 mod theme;
 mod weights_window;
 
 use std::path::PathBuf;
 
 pub use app::{App, Setup, run, run_with};
+pub use tab::TabName;
 
 /// What the command line asks of the window.
 pub struct Options {

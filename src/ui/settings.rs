@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use eframe::egui;
 use serde::{Deserialize, Serialize};
 
+use super::tab::TabName;
+
 /// The key in eframe's storage; a change that old settings cannot be read into gets a new number.
 pub const KEY: &str = "vitruvian_settings_v1";
 
@@ -15,6 +17,8 @@ pub const BRUSH_PX: std::ops::RangeInclusive<f32> = 1.0..=250.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
+    /// The tab that was shown last.
+    pub tab: TabName,
     pub theme: egui::ThemePreference,
     /// Where the last photo was opened.
     pub folder: Option<PathBuf>,
@@ -30,6 +34,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            tab: TabName::default(),
             theme: egui::ThemePreference::Dark,
             folder: None,
             brush_px: 24.0,

@@ -241,6 +241,13 @@ fn style(colors: &Colors, mut visuals: egui::Visuals) -> egui::Style {
     style
 }
 
+/// The frame of a panel at the side.
+pub fn side_frame(ui: &egui::Ui) -> egui::Frame {
+    egui::Frame::new()
+        .fill(colors(ui).panel)
+        .inner_margin(Margin::symmetric(10, 8))
+}
+
 /// The frame of a question.
 pub fn question_frame(ctx: &egui::Context) -> egui::Frame {
     egui::Frame::popup(&ctx.global_style()).inner_margin(Margin::same(20))

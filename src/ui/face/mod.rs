@@ -4,6 +4,7 @@
 
 mod classes;
 mod panels;
+mod screen;
 mod steps;
 mod style;
 mod tab;

@@ -475,6 +475,8 @@ impl FaceTab {
                 }
             }
             Action::SaveResult | Action::SaveMask => {}
+            // The window's own.
+            Action::NextTab | Action::PreviousTab | Action::Tab(_) => {}
         }
     }
 
