@@ -17,6 +17,7 @@ use crate::face::parser::Parser;
 use crate::face::parser::plain::{Plain, PlainConfig};
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
+use crate::people::multipose::MultiPose;
 use crate::people::tfjs;
 use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 
@@ -24,11 +25,12 @@ use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 type Build = fn(VarBuilder<'static>) -> candle_core::Result<()>;
 
 /// The networks whose weights ship, by the name of the file.
-const SHIPPED: [(&str, Build); 4] = [
+const SHIPPED: [(&str, Build); 5] = [
     ("face_detector", |vb| FaceDetector::load(vb).map(drop)),
     ("face_mesh", |vb| FaceMesh::load(vb).map(drop)),
     ("face_parser", |vb| Parser::load(vb).map(drop)),
     ("face_generator", |vb| Generator::load(vb).map(drop)),
+    ("multipose", |vb| MultiPose::load(vb).map(drop)),
 ];
 
 /// Networks for weights that users bring.

@@ -5,6 +5,8 @@ pub mod face_mesh;
 mod face_mesh_regions;
 mod face_search;
 pub mod find_faces;
+pub mod movenet;
+pub mod multipose;
 pub mod tfjs;
 
 #[cfg(test)]

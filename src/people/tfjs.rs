@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{face_detector, face_mesh};
+use super::{face_detector, face_mesh, multipose};
 
 /// Largest `model.json` that is read.
 const MAX_JSON_BYTES: u64 = 64 << 20;
@@ -57,6 +57,7 @@ pub fn import(json_path: &Path, out_path: &Path) -> Result<ImportReport> {
     let known = [
         ("face_detector", face_detector::tfjs_layers()),
         ("face_mesh", face_mesh::tfjs_layers()),
+        ("multipose", multipose::tfjs_layers()),
     ];
     let known = known.into_iter().find(|(_, names)| {
         names

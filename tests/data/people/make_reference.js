@@ -5,7 +5,8 @@
 //   node make_reference.js package/models .
 //
 // The pictures beside this file are generated faces (see assets/README.md). Detector pictures go in as [-1, 1],
-// mesh pictures as [0, 1]. Every tensor is written as f32.
+// mesh pictures as [0, 1], body pictures (parts of NASA's portrait of Eileen Collins, in the public domain, as
+// scikit-image ships it) as 0 to 255. Every tensor is written as f32.
 const fs = require('fs');
 const path = require('path');
 const tf = require('@tensorflow/tfjs');
@@ -15,6 +16,8 @@ const [models, folder] = process.argv.slice(2);
 
 function modelFromDisk(name) {
   const json = JSON.parse(fs.readFileSync(path.join(models, `${name}.json`)));
+  // MultiPose says 256 × 256 in its signature, but its graph takes any size.
+  if (name === 'movenet-multipose') delete json.signature;
   const bin = fs.readFileSync(path.join(models, `${name}.bin`));
   return tf.loadGraphModel(tf.io.fromMemory({
     modelTopology: json.modelTopology,
@@ -70,5 +73,30 @@ function write(name, tensors) {
     Object.keys(outputs).forEach((key, i) => { tensors[key] = [[out[i].size], Array.from(out[i].dataSync())]; });
     write(name, tensors);
     console.log(name, 'flag logit', tensors.flag[1][0]);
+  }
+  const multipose = await modelFromDisk('movenet-multipose');
+  const scope = 'StatefulPartitionedCall';
+  const maps = {
+    features: 'center_net_mobile_net_v2fpn_feature_extractor/model_1/re_lu_2/Relu', center: 'center_0/conv2d_4/BiasAdd',
+    heat: 'kpt_heatmap_0/conv2d_7/BiasAdd', regress: 'kpt_regress_0/conv2d_8/BiasAdd',
+    offset: 'kpt_offset_0/conv2d_9/BiasAdd', box_size: 'box_scale_0/conv2d_5/BiasAdd', box_offset: 'box_offset_0/conv2d_6/BiasAdd',
+  };
+  {
+    const name = 'multipose_a';
+    const input = tf.cast(tf.round(tf.mul(picture(name, 0), 255)), 'int32');
+    const names = Object.values(maps).map((node) => `${scope}/${node}`);
+    const out = multipose.execute(input, [...names, 'Identity:0']);
+    const people = out.pop();
+    const tensors = { people: [people.shape, Array.from(people.dataSync())] };
+    // Every eleventh cell, all channels: the file stays small.
+    Object.keys(maps).forEach((key, i) => {
+      const [, h, w, c] = out[i].shape;
+      const data = out[i].dataSync();
+      const kept = [];
+      for (let cell = 0; cell < h * w; cell += 11) kept.push(...data.slice(cell * c, (cell + 1) * c));
+      tensors[key] = [[kept.length / c, c], kept];
+    });
+    write(name, tensors);
+    console.log(name, 'people', people.shape);
   }
 })();
