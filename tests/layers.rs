@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may import besides itself. A module is a folder or file right under `src`.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("main", &["cli", "commands", "ui"]),
-    ("cli", &["face", "people", "pose", "training"]),
+    ("cli", &["face", "motion", "people", "pose", "training"]),
     (
         "commands",
         &[
             "cli",
             "face",
+            "motion",
             "people",
             "pose",
             "gpu",
@@ -28,7 +29,8 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     (
         "ui",
         &[
-            "cli", "face", "people", "pose", "gpu", "job", "photo", "raster", "training", "weights",
+            "cli", "face", "motion", "people", "pose", "gpu", "job", "photo", "raster", "training",
+            "weights",
         ],
     ),
     ("gpu", &["raster"]),
@@ -43,6 +45,10 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
         &[
             "nn", "people", "weights", "training", "raster", "photo", "job",
         ],
+    ),
+    (
+        "motion",
+        &["nn", "weights", "training", "raster", "photo", "job"],
     ),
     ("people", &["nn", "weights", "raster"]),
     ("training", &["weights", "job"]),
