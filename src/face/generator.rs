@@ -6,6 +6,7 @@
 //! outside the hole are given, so that an edit fits its surroundings. The network adds to a base picture, the mask
 //! painted with each class's colour plane ([`super::style`]). Trained by `vitruvian train generator`.
 
+use super::blend::meet_surroundings;
 use super::labels::CLASS_COUNT;
 use super::parser::plain::positions;
 use super::style::{self, ClassColours, NUMBERS};
@@ -399,6 +400,7 @@ impl Generator {
             &style.codes,
         )?;
         let mut rgb = tensor_to_rgb(&out.squeeze(0)?)?;
+        meet_surroundings(&mut rgb, photo, target, hole);
         for (i, &h) in hole.data.iter().enumerate() {
             if h == 0 {
                 rgb.data[3 * i..3 * i + 3].copy_from_slice(&photo.data[3 * i..3 * i + 3]);

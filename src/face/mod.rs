@@ -14,6 +14,7 @@ pub mod labels;
 pub mod mask;
 pub mod metrics;
 pub mod parser;
+pub mod pretrained;
 mod samples;
 pub mod style;
 pub mod train_generator;

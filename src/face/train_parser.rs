@@ -11,13 +11,13 @@ use super::parser::guided::Guided;
 use super::parser::mesh_map::{MAP_SIDE, OUTLINES, mesh_map};
 use super::parser::plain::{Plain, PlainConfig};
 use super::parser::{LOGITS_SIDE, Parser, SIDE};
+use super::pretrained;
 use crate::job::Out;
 use crate::nn::losses::{SegmentationLoss, segmentation};
-use crate::nn::mobilenet::keras_layers;
 use crate::people::face_mesh::FaceMesh;
 use crate::raster::{Grid, resize_labels, rgb_to_tensor};
 use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
-use crate::weights::{Checkpoint, Store};
+use crate::weights::Store;
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
@@ -172,24 +172,14 @@ fn validate(parser: &Parser, set: &Meshed) -> Result<Confusion> {
 
 /// Sets the variables of the guided network's encoder from MoveNet Lightning's weights.
 fn start_backbone(vars: &VarMap, path: &std::path::Path) -> Result<()> {
-    let checkpoint = Checkpoint::open(path, &Device::Cpu)?;
     let Ok(data) = vars.data().lock() else {
         bail!("the variables are locked by a failed thread")
     };
-    for (theirs, ours) in keras_layers(6) {
-        for part in ["weight", "bias"] {
-            let ending = format!(".{theirs}.{part}");
-            let found = checkpoint.tensors().iter().find(|t| t.0.ends_with(&ending));
-            let var = data.get(&format!("backbone.{ours}.{part}"));
-            let (Some((_, tensor)), Some(var)) = (found, var) else {
-                bail!(
-                    "No layer is called {theirs}, as MoveNet Lightning's are, in {}",
-                    path.display()
-                )
-            };
-            var.set(&tensor.to_dtype(DType::F32)?)
-                .with_context(|| format!("{theirs} has another shape in {}", path.display()))?;
-        }
+    for (name, tensor) in pretrained::tensors(path)? {
+        let var = data.get(&format!("backbone.{name}"));
+        var.with_context(|| format!("The network has no layer {name}"))?
+            .set(&tensor)
+            .with_context(|| format!("{name} has another shape in {}", path.display()))?;
     }
     Ok(())
 }

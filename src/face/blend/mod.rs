@@ -12,9 +12,11 @@
 mod blur;
 mod colour;
 mod grain;
+mod seam;
 
 pub use blur::blur;
 pub use colour::match_colours;
+pub use seam::meet_surroundings;
 
 use rayon::prelude::*;
 

@@ -152,8 +152,9 @@ fn evaluate<T, S>(
     let mut transplants: Vec<Transplants> = vec![Transplants::default(); Part::TRANSPLANTED.len()];
     let mut sheet = Sheet::default();
     let smalls: Vec<Labels> = faces.masks.iter().map(small).collect();
-    for (i, (photo, mask)) in faces.photos.iter().zip(&smalls).enumerate() {
+    for (i, (photo, fine_mask)) in faces.photos.iter().zip(&faces.masks).enumerate() {
         out.progress(i as f32 / faces.len() as f32, "Rendering faces")?;
+        let mask = &smalls[i];
         let truth = resize_rgb(photo, SIDE, SIDE);
         let face = Case {
             photo,
@@ -172,7 +173,7 @@ fn evaluate<T, S>(
             out.progress(i as f32 / faces.len() as f32, "Rendering faces")?;
             let Some(view) = part
                 .region(mask)
-                .and_then(|region| face.view(&region, mask))
+                .and_then(|region| face.view(&region, fine_mask))
             else {
                 continue;
             };
@@ -186,12 +187,13 @@ fn evaluate<T, S>(
             );
         }
 
-        let other = &smalls[(i + 1) % smalls.len()];
+        let other = &faces.masks[(i + 1) % smalls.len()];
         for (k, part) in Part::TRANSPLANTED.into_iter().enumerate() {
             out.progress(i as f32 / faces.len() as f32, "Rendering faces")?;
-            let Some(target) = transplanted(part, mask, other) else {
+            let Some(fine_target) = transplanted(part, fine_mask, other) else {
                 continue;
             };
+            let target = small(&fine_target);
             let mut changed = target.clone();
             for (c, (a, b)) in changed
                 .data
@@ -200,7 +202,7 @@ fn evaluate<T, S>(
             {
                 *c = u8::from(a != b);
             }
-            let Some(view) = face.view(&changed, &target) else {
+            let Some(view) = face.view(&changed, &fine_target) else {
                 continue;
             };
             let (result, hole) = face.back_in_crop(&view, &face.render(&view)?, &changed);
@@ -235,16 +237,22 @@ struct View {
 }
 
 impl<S> Case<'_, S> {
-    /// The window for a change of the crop at [`SIDE`]².
+    /// The window for a change of the crop at [`SIDE`]². The target may be finer: a painted mask has the photo's size.
     fn view(&self, changed: &Grid<u8>, target: &Labels) -> Option<View> {
         let window = window_for(changed, self.photo.width)?;
         let side = window.side_px;
         let photo_from_crop =
             Similarity::scale_shift(self.photo.width as f64 / SIDE as f64, 0.0, 0.0);
+        let target_from_crop = Similarity::scale_shift(target.width as f64 / SIDE as f64, 0.0, 0.0);
         let photo_from_window = window.image_from_window.then(&photo_from_crop);
         Some(View {
             photo: warp_rgb(self.photo, &photo_from_window, side, side),
-            target: warp_labels(target, &window.image_from_window, side, side),
+            target: warp_labels(
+                target,
+                &window.image_from_window.then(&target_from_crop),
+                side,
+                side,
+            ),
             window,
         })
     }

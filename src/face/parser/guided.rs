@@ -5,19 +5,17 @@
 //! He 2018); the outlines of the face mesh ([`super::mesh_map`]) enter at 16² and 64². Logits leave at 128².
 
 use super::super::labels::CLASS_COUNT;
+use super::super::pretrained::WIDTHS;
 use super::mesh_map::OUTLINES;
 use crate::nn::activation::Activation;
 use crate::nn::blocks::{Conv, GroupNorm, Linear, ResidualBlock};
-use crate::nn::mobilenet::{MobileNetV2, Widths};
+use crate::nn::mobilenet::MobileNetV2;
 use crate::nn::pool::avg_pool2d;
 use crate::nn::resize::upsample_nearest2x;
 use crate::nn::shuffle::{pixel_shuffle, pixel_unshuffle};
 use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// MoveNet Lightning's widths, up to 1/32 of the input's side.
-const STEM: usize = 32;
-const STAGES: [usize; 6] = [16, 24, 32, 64, 96, 160];
 /// Channels of the encoder at 128², 64², 32², 16², 8².
 const ENCODER: [usize; 5] = [16, 24, 32, 96, 160];
 /// Channels of the decoder at 64², 32², 16².
@@ -50,10 +48,6 @@ pub struct Guided {
 impl Guided {
     /// Builds the network from `vb`.
     pub fn new(vb: VarBuilder) -> Result<Self> {
-        let widths = Widths {
-            stem: STEM,
-            stages: &STAGES,
-        };
         let extra = [4 * ENCODER[0] + 4 * OUTLINES, 0, OUTLINES];
         let mut ups = Vec::new();
         for i in (0..DECODER.len()).rev() {
@@ -72,7 +66,7 @@ impl Guided {
             });
         }
         Ok(Self {
-            backbone: MobileNetV2::new(widths, vb.pp("backbone"))?,
+            backbone: MobileNetV2::new(WIDTHS, vb.pp("backbone"))?,
             context: Linear::new(ENCODER[4], ENCODER[4], 0.3, vb.pp("context"))?,
             ups,
             norm: GroupNorm::new(DECODER[0], GROUPS, ACT, vb.pp("norm"))?,
