@@ -10,6 +10,7 @@
 mod bad_input;
 mod cli;
 mod layers;
+mod motion;
 #[cfg(feature = "gui")]
 mod overlays;
 #[cfg(feature = "gui")]

@@ -1,5 +1,6 @@
 //! Every command and flag of the `vitruvian` program.
 
+pub mod motion;
 pub mod pose;
 
 use std::path::PathBuf;
@@ -29,6 +30,10 @@ pub enum Command {
     #[command(subcommand)]
     Pose(pose::PoseCommand),
 
+    /// Predict where walkers go, measure how well, draw it
+    #[command(subcommand)]
+    Motion(motion::MotionCommand),
+
     /// Train the networks that ship
     #[command(subcommand)]
     Train(TrainCommand),
@@ -55,6 +60,8 @@ pub enum BenchSubject {
     Kernels,
     /// The steps of a face edit
     Face,
+    /// Futures of walkers and heat maps
+    Motion,
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,6 +215,9 @@ pub enum TrainCommand {
 
     /// The generator, from the same folder and a trained parser
     Generator(crate::face::train_generator::TrainGenerator),
+
+    /// The motion network, from tracks of walkers
+    Motion(crate::motion::train::TrainMotion),
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 mod bench;
 mod evaluate;
 mod face;
+mod motion;
 mod pose;
 mod weights;
 
@@ -26,6 +27,7 @@ pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Face(command) => face::run(&command),
         Command::Pose(command) => pose::run(&command),
+        Command::Motion(command) => motion::run(&command),
         Command::Train(command) => train(command),
         Command::Bench { subject, json } => bench::run(subject, json),
         Command::Weights(command) => weights::run(command),
@@ -40,6 +42,9 @@ fn train(command: TrainCommand) -> Result<()> {
         }
         TrainCommand::Generator(config) => {
             crate::face::train_generator::train(&config, &crate::job::Out::to_stderr("generator"))
+        }
+        TrainCommand::Motion(config) => {
+            crate::motion::train::train(&config, &crate::job::Out::to_stderr("motion"))
         }
     }
 }

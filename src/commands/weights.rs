@@ -15,6 +15,7 @@ use crate::face::dense_mapping::DenseMapping;
 use crate::face::generator::Generator;
 use crate::face::parser::Parser;
 use crate::face::parser::plain::{Plain, PlainConfig};
+use crate::motion::dscmp::{Dscmp, DscmpConfig};
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
 use crate::people::multipose::MultiPose;
@@ -25,12 +26,18 @@ use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 type Build = fn(VarBuilder<'static>) -> candle_core::Result<()>;
 
 /// The networks whose weights ship, by the name of the file.
-const SHIPPED: [(&str, Build); 5] = [
+const SHIPPED: [(&str, Build); 7] = [
     ("face_detector", |vb| FaceDetector::load(vb).map(drop)),
     ("face_mesh", |vb| FaceMesh::load(vb).map(drop)),
     ("face_parser", |vb| Parser::load(vb).map(drop)),
     ("face_generator", |vb| Generator::load(vb).map(drop)),
     ("multipose", |vb| MultiPose::load(vb).map(drop)),
+    ("motion", |vb| {
+        Dscmp::load(&DscmpConfig::default(), vb).map(drop)
+    }),
+    ("motion_sdd", |vb| {
+        Dscmp::load(&DscmpConfig::default(), vb).map(drop)
+    }),
 ];
 
 /// Networks for weights that users bring.

@@ -3,11 +3,18 @@
 //! Eight observed steps and twelve predicted ones, 0.4 s apart: the protocol of Social LSTM (Alahi et al. 2016) and
 //! Social GAN (Gupta et al. 2018). [`tracks`] reads files, [`moments`] says who is seen when, [`scene`] is the place,
 //! [`dscmp`] the network, [`predict`] the step that window and command line call.
+pub mod data;
+pub mod dscmp;
+pub mod evaluate;
+pub mod figure;
+pub mod frame;
 pub mod kde;
 pub mod metrics;
 pub mod moments;
+pub mod predict;
 pub mod scene;
 pub mod tracks;
+pub mod train;
 
 /// Steps that must have been seen before a prediction.
 pub const OBS_LEN: usize = 8;
@@ -47,3 +54,6 @@ impl Futures {
 pub fn distance(a: Point, b: Point) -> f64 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod conv;
 pub mod cpu;
 pub mod losses;
+pub mod lstm;
 pub mod mobilenet;
 pub mod norm;
 pub mod norms;

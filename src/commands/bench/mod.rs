@@ -5,6 +5,7 @@
 
 mod face;
 mod kernels;
+mod motion;
 
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ pub fn run(subject: BenchSubject, json: bool) -> Result<()> {
     match subject {
         BenchSubject::Kernels => kernels::run(json),
         BenchSubject::Face => face::run(json),
+        BenchSubject::Motion => motion::run(json),
     }
 }
 
