@@ -24,6 +24,9 @@ use crate::job::Out;
 use crate::photo::ensure_same_size;
 use crate::raster::{Rect, Rgb, Similarity, warp_labels, warp_rgb};
 
+/// How far beyond the aligned crop a found face is parsed, in crop sides: hair and cloth go on there, and landmarks
+/// place the crop to a few hundredths only.
+const PARSED_MARGIN: f64 = 0.03;
 /// Faces looked for in one photo.
 const MAX_FACES: usize = 50;
 
@@ -45,6 +48,15 @@ impl Face {
     pub fn whole(picture: &Rgb) -> Self {
         let (width, height) = (picture.width as f32, picture.height as f32);
         face_from_box([0.0, 0.0, width, height])
+    }
+
+    /// The same face with a crop that reaches further by `margin` of its side, on each side.
+    fn widened(&self, margin: f64) -> Self {
+        let wider = Similarity::scale_shift(1.0 + 2.0 * margin, -margin, -margin);
+        Self {
+            image_from_crop: wider.then(&self.image_from_crop),
+            ..self.clone()
+        }
     }
 
     /// The face mesh in the aligned crop's unit square; empty for a box that the user drew.
@@ -93,14 +105,19 @@ pub fn face_from_box(bbox_in_image: [f32; 4]) -> Face {
     }
 }
 
-/// The mask of a face at the photo's own size; background outside the crop.
+/// The mask of a face at the photo's own size; background outside the crop and a margin around it.
 ///
 /// # Errors
 /// When cancelled or the network fails.
 pub fn parse<T>(models: &FaceModels, photo: &Rgb, face: &Face, out: &Out<T>) -> Result<Labels> {
     out.progress(0.0, "Parsing the face")?;
-    let crop = face.crop(photo, parser::SIDE);
-    let mut landmarks = face.landmarks_in_crop();
+    let seen = if face.landmarks_in_image.is_empty() {
+        face.clone()
+    } else {
+        face.widened(PARSED_MARGIN)
+    };
+    let crop = seen.crop(photo, parser::SIDE);
+    let mut landmarks = seen.landmarks_in_crop();
     if landmarks.is_empty() {
         // A box that the user drew, or a picture that is a crop already: the mesh may still see a face in it.
         landmarks = models
@@ -119,7 +136,7 @@ pub fn parse<T>(models: &FaceModels, photo: &Rgb, face: &Face, out: &Out<T>) -> 
     let labels = labels_from_probabilities(
         &values,
         side,
-        &face.image_from_crop,
+        &seen.image_from_crop,
         photo.width,
         photo.height,
     );
