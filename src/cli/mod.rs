@@ -218,6 +218,9 @@ pub enum TrainCommand {
 
     /// The motion network, from tracks of walkers
     Motion(crate::motion::train::TrainMotion),
+
+    /// Graph grouping of keypoint candidates, from a folder of annotated photos
+    Grouping(crate::pose::train_grouping::TrainGrouping),
 }
 
 #[derive(Debug, Subcommand)]

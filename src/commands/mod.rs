@@ -46,6 +46,9 @@ fn train(command: TrainCommand) -> Result<()> {
         TrainCommand::Motion(config) => {
             crate::motion::train::train(&config, &crate::job::Out::to_stderr("motion"))
         }
+        TrainCommand::Grouping(config) => {
+            crate::pose::train_grouping::train(&config, &crate::job::Out::to_stderr("grouping"))
+        }
     }
 }
 

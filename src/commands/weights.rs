@@ -20,13 +20,14 @@ use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
 use crate::people::multipose::MultiPose;
 use crate::people::tfjs;
+use crate::pose::grouping::Grouper;
 use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 
 /// Builds a network only to see whether the weights fit.
 type Build = fn(VarBuilder<'static>) -> candle_core::Result<()>;
 
 /// The networks whose weights ship, by the name of the file.
-const SHIPPED: [(&str, Build); 7] = [
+const SHIPPED: [(&str, Build); 8] = [
     ("face_detector", |vb| FaceDetector::load(vb).map(drop)),
     ("face_mesh", |vb| FaceMesh::load(vb).map(drop)),
     ("face_parser", |vb| Parser::load(vb).map(drop)),
@@ -38,6 +39,7 @@ const SHIPPED: [(&str, Build); 7] = [
     ("motion_sdd", |vb| {
         Dscmp::load(&DscmpConfig::default(), vb).map(drop)
     }),
+    ("grouping", |vb| Grouper::load(vb).map(drop)),
 ];
 
 /// Networks for weights that users bring.

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::keypoints::{KEYPOINTS, Part, SIGMAS};
 
@@ -19,7 +19,7 @@ const THRESHOLDS: usize = 10;
 const RECALLS: usize = 101;
 
 /// A labelled person.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// x, y, visibility (0 = not labelled) in photo pixels: 133 of them; what has no label is zero.
     pub keypoints: Vec<[f64; 3]>,

@@ -112,7 +112,7 @@ impl Rect {
 
 /// `[x', y'] = [[a, -b], [b, a]]·[x, y] + [tx, ty]` in continuous pixel coordinates:
 /// rotation, uniform scale and shift.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Similarity {
     pub a: f64,
     pub b: f64,

@@ -78,7 +78,7 @@ fn tell(notes: &[String], path: &Path) {
 }
 
 /// The annotations themselves, or the one JSON file in a folder that holds any.
-fn annotation_file(data: &Path) -> Result<PathBuf> {
+pub(super) fn annotation_file(data: &Path) -> Result<PathBuf> {
     if !data.is_dir() {
         return Ok(data.to_path_buf());
     }

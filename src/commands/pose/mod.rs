@@ -1,6 +1,7 @@
 //! `vitruvian pose`: find people and their keypoints, measure how well.
 
 mod evaluate;
+mod grouping;
 
 use anyhow::Result;
 
@@ -9,5 +10,7 @@ use crate::cli::pose::PoseCommand;
 pub fn run(command: &PoseCommand) -> Result<()> {
     match command {
         PoseCommand::Evaluate(args) => evaluate::run(args),
+        PoseCommand::Group(args) => grouping::group(args),
+        PoseCommand::EvaluateGrouping(args) => grouping::evaluate(args),
     }
 }
