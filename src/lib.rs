@@ -6,6 +6,7 @@
 //! | [`pose`] | the 133 keypoints of everyone in a photo; how good they are |
 //! | [`people`] | where faces are in a photo: detector and landmark networks |
 //! | [`motion`] | tracks of walkers, their futures and destination heat maps |
+//! | [`lab`] | normalisation: live training, experiments, theory |
 //! | [`nn`] | the layers the models are made of, with fast CPU kernels |
 //! | [`raster`], [`photo`] | pixel buffers, warps; picture files |
 //! | [`job`] | slow work on its own thread, with progress and cancel |
@@ -20,6 +21,7 @@ pub mod face;
 #[cfg(feature = "gui")]
 pub mod gpu;
 pub mod job;
+pub mod lab;
 pub mod legacy_pth;
 pub mod motion;
 pub mod nn;

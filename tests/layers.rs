@@ -5,14 +5,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may import besides itself. A module is a folder or file right under `src`.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("main", &["cli", "commands", "ui"]),
-    ("cli", &["face", "motion", "people", "pose", "training"]),
+    (
+        "cli",
+        &["face", "lab", "motion", "people", "pose", "training"],
+    ),
     (
         "commands",
         &[
             "cli",
             "face",
+            "lab",
             "motion",
             "people",
             "pose",
@@ -29,8 +33,8 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     (
         "ui",
         &[
-            "cli", "face", "motion", "people", "pose", "gpu", "job", "photo", "raster", "training",
-            "weights",
+            "cli", "face", "lab", "motion", "people", "pose", "gpu", "job", "photo", "raster",
+            "training", "weights",
         ],
     ),
     ("gpu", &["raster"]),
@@ -46,6 +50,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
             "nn", "people", "weights", "training", "raster", "photo", "job",
         ],
     ),
+    ("lab", &["nn", "weights", "training", "job"]),
     (
         "motion",
         &["nn", "weights", "training", "raster", "photo", "job"],

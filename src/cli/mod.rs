@@ -1,6 +1,7 @@
 //! Every command and flag of the `vitruvian` program.
 
 pub mod motion;
+pub mod lab;
 pub mod pose;
 
 use std::path::PathBuf;
@@ -33,6 +34,10 @@ pub enum Command {
     /// Predict where walkers go, measure how well, draw it
     #[command(subcommand)]
     Motion(motion::MotionCommand),
+
+    /// Train small networks with any normalisation, repeat the papers' experiments
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
 
     /// Train the networks that ship
     #[command(subcommand)]

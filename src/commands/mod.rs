@@ -7,6 +7,7 @@ mod bench;
 mod evaluate;
 mod face;
 mod motion;
+mod lab;
 mod pose;
 mod weights;
 
@@ -28,6 +29,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Face(command) => face::run(&command),
         Command::Pose(command) => pose::run(&command),
         Command::Motion(command) => motion::run(&command),
+        Command::Lab(command) => lab::run(&command),
         Command::Train(command) => train(command),
         Command::Bench { subject, json } => bench::run(subject, json),
         Command::Weights(command) => weights::run(command),

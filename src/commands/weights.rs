@@ -16,6 +16,8 @@ use crate::face::generator::Generator;
 use crate::face::parser::Parser;
 use crate::face::parser::plain::{Plain, PlainConfig};
 use crate::motion::dscmp::{Dscmp, DscmpConfig};
+use crate::lab::resnet::ResNet50;
+use crate::nn::norms::NormKind;
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
 use crate::people::multipose::MultiPose;
@@ -42,11 +44,19 @@ const SHIPPED: [(&str, Build); 8] = [
     ("grouping", |vb| Grouper::load(vb).map(drop)),
 ];
 
+const IMAGENET_CLASSES: usize = 1000;
+
 /// Networks for weights that users bring.
-const OTHERS: [(&str, Build); 2] = [
+const OTHERS: [(&str, Build); 4] = [
     ("dense_mapping", |vb| DenseMapping::load(vb).map(drop)),
     ("plain_parser", |vb| {
         Plain::new(&PlainConfig::default(), vb).map(drop)
+    }),
+    ("resnet50_sn", |vb| {
+        ResNet50::new(NormKind::Switch, IMAGENET_CLASSES, vb).map(drop)
+    }),
+    ("resnet50_ssn", |vb| {
+        ResNet50::new(NormKind::SparseSwitch, IMAGENET_CLASSES, vb).map(drop)
     }),
 ];
 

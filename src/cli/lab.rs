@@ -1,0 +1,54 @@
+//! Flags of `vitruvian lab`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::lab::experiments::{
+    batch_size::BatchSize, decay::Decay, harden::Harden, theory::Theory,
+};
+use crate::lab::run::LabConfig;
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Train one network on digits, with any normalisation; on several ranks under mpirun
+    Train(TrainLab),
+    /// Accuracy of several normalisations against batch size
+    BatchSize(BatchSize),
+    /// From learned ratios to hard ones: SN hardened and fine-tuned, SSN decided by itself
+    Harden(Harden),
+    /// Batch normalisation beside what it amounts to: population statistics with gamma decay; and with dropout
+    Decay(Decay),
+    /// The theory of batch normalisation in four tables, each measured too
+    Theory(Theory),
+    /// Check under mpirun that the ranks together do what one process does with the whole batch
+    CheckRanks(CheckRanks),
+}
+
+#[derive(Args, Debug)]
+pub struct TrainLab {
+    #[command(flatten)]
+    pub config: LabConfig,
+
+    /// This is one of several processes that mpirun started: share each batch's statistics and gradients
+    #[arg(long)]
+    pub ranks: bool,
+
+    /// Start from the weights of an earlier run of the same shape
+    #[arg(long, value_name = "WEIGHTS.safetensors")]
+    pub init: Option<PathBuf>,
+
+    /// Folder for settings, log, ratios and weights
+    #[arg(short, long, value_name = "DIR", default_value = "runs/lab/train")]
+    pub output: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckRanks {
+    #[command(flatten)]
+    pub config: LabConfig,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}

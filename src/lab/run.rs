@@ -1,0 +1,535 @@
+//! One live run: a network with one normalisation learns the digits and tells how it goes.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use candle_core::backprop::GradStore;
+use candle_core::{D, DType, Tensor};
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
+
+use super::dataset::{Difficulty, Digits};
+use super::net::{Net, NetConfig};
+use super::optim::{Sgd, SgdConfig};
+use super::table::Table;
+use crate::nn::norms::sync::{AllReduce, sum_gradients};
+use crate::nn::norms::{LayerRatios, NormKind, Norms};
+
+/// Settings of a run: flags, the tab's controls, and `config.json` beside the results.
+#[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct LabConfig {
+    /// Normalisation: bn, in, ln, gn, pn, sn, sn-nobn, sn-gn, ssn or hard (sn, hardened at 60 % of the steps)
+    #[arg(long, default_value = "sn")]
+    pub norm: NormKind,
+
+    /// Digits a step, on each rank
+    #[arg(long, default_value_t = 16)]
+    pub batch: usize,
+
+    /// Residual blocks of each of the three stages
+    #[arg(long, default_value_t = 1)]
+    pub depth: usize,
+
+    /// Channels of the first stage
+    #[arg(long, default_value_t = 8)]
+    pub width: usize,
+
+    /// Learning rate for a batch of 32; it grows in proportion to the batch
+    #[arg(long, default_value_t = 0.1)]
+    pub rate: f64,
+
+    /// Digits to train on in all, counted with repetition
+    #[arg(long, default_value_t = 16_000)]
+    pub digits: usize,
+
+    /// Plain digits, or the harder set made from them
+    #[arg(long, value_enum, default_value_t = Difficulty::Hard)]
+    pub set: Difficulty,
+
+    /// ζ of gamma decay: adds ζγ² to the loss for every scale γ
+    #[arg(long, default_value_t = 0.0)]
+    pub gamma_decay: f64,
+
+    /// Share of features dropped before the last layer
+    #[arg(long, default_value_t = 0.0)]
+    pub dropout: f64,
+
+    /// Seed of weights and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl Default for LabConfig {
+    fn default() -> Self {
+        Self {
+            norm: NormKind::Switch,
+            batch: 16,
+            depth: 1,
+            width: 8,
+            rate: 0.1,
+            digits: 16_000,
+            set: Difficulty::Hard,
+            gamma_decay: 0.0,
+            dropout: 0.0,
+            seed: 1,
+        }
+    }
+}
+
+/// When `hard` hardens, as a share of the steps; what is left of them fine-tunes at a tenth of the rate.
+pub const HARDEN_AT: f64 = 0.6;
+const WEIGHT_DECAY: f64 = 1e-4;
+/// Shares of old running statistics that stay: short runs cannot wait for the published 0.997.
+const MOMENTUM: f64 = 0.9;
+const GROUPS: usize = 4;
+/// Held-out digits that an evaluation takes at once.
+const EVAL_BATCH: usize = 250;
+
+impl LabConfig {
+    /// Steps that the digits make, on `ranks` ranks.
+    pub fn steps(&self, ranks: usize) -> usize {
+        (self.digits / (self.batch * ranks).max(1)).max(1)
+    }
+
+    /// What cannot be trained is told before it starts.
+    ///
+    /// # Errors
+    /// In words, with the flag to change.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.batch > 0, "--batch must be at least 1");
+        ensure!(self.batch <= 1024, "--batch may be 1024 at most");
+        ensure!(
+            self.batch > 1 || !self.norm.needs_batch(),
+            "Batch normalisation cannot learn from one digit at a time: take --batch 2 or more, or --norm sn-nobn or gn"
+        );
+        ensure!((1..=16).contains(&self.depth), "--depth goes from 1 to 16");
+        ensure!(
+            self.width > 0 && self.width.is_multiple_of(GROUPS) && self.width <= 128,
+            "--width is a multiple of {GROUPS}, 128 at most"
+        );
+        ensure!(
+            self.rate > 0.0 && self.rate.is_finite(),
+            "--rate must be a positive number"
+        );
+        ensure!(
+            (0.0..1.0).contains(&self.dropout),
+            "--dropout lies from 0 to below 1"
+        );
+        ensure!(
+            self.gamma_decay >= 0.0 && self.gamma_decay.is_finite(),
+            "--gamma-decay must not be negative"
+        );
+        ensure!(
+            (1..=100_000_000).contains(&self.digits),
+            "--digits must be at least 1"
+        );
+        Ok(())
+    }
+}
+
+/// What a run tells.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Steps done.
+    pub step: usize,
+    /// Mean training loss since the sample before.
+    pub loss: f64,
+    /// Share of held-out digits named rightly, where it was measured.
+    pub accuracy: Option<f64>,
+    /// What each switchable layer has learned so far.
+    pub ratios: Vec<LayerRatios>,
+}
+
+impl Sample {
+    /// Appends a row for each set of ratios: step, layer, set, ratios, the decision.
+    pub fn push_ratios(&self, table: &mut Table) {
+        for layer in &self.ratios {
+            for (set, values, decision) in [
+                ("mean", &layer.mean, layer.decision[0]),
+                ("variance", &layer.var, layer.decision[1]),
+            ] {
+                let values: Vec<String> = values.iter().map(|v| format!("{v:.4}")).collect();
+                table.push([
+                    self.step.to_string(),
+                    layer.name.clone(),
+                    set.to_string(),
+                    values.join(" "),
+                    decision.map_or(String::new(), |d| d.to_string()),
+                ]);
+            }
+        }
+    }
+}
+
+/// A run that can be advanced step by step.
+pub struct Run {
+    config: LabConfig,
+    steps: usize,
+    step: usize,
+    train: Arc<Digits>,
+    held_out: Arc<Digits>,
+    net: Net,
+    sgd: Sgd,
+    order: Vec<usize>,
+    rng: SmallRng,
+    ranks: Option<(usize, Arc<dyn AllReduce>)>,
+    /// Factor of the rate, and the step it counts from: fine-tuning starts a schedule of its own.
+    schedule: (f64, usize),
+    loss: f64,
+    samples: usize,
+}
+
+impl Run {
+    /// A run on both sets. With `ranks`, this process is the one with that number and takes its share of each batch.
+    ///
+    /// # Errors
+    /// What [`LabConfig::check`] says; empty sets.
+    pub fn new(
+        config: LabConfig,
+        (train, held_out): (Arc<Digits>, Arc<Digits>),
+        ranks: Option<(usize, Arc<dyn AllReduce>)>,
+    ) -> Result<Self> {
+        config.check()?;
+        ensure!(
+            !train.is_empty() && !held_out.is_empty(),
+            "There are no digits to learn from"
+        );
+        let mut rng = SmallRng::seed_from_u64(config.seed);
+        let norms = Norms::with_momentum(config.norm, GROUPS, Some(MOMENTUM));
+        let shape = NetConfig {
+            depth: config.depth,
+            width: config.width,
+            dropout: config.dropout,
+        };
+        let net = Net::new(shape, norms, &mut rng).context("Failed to build the network")?;
+        let reduce = ranks.as_ref().map(|(_, reduce)| Arc::clone(reduce));
+        net.norms().synchronise(reduce);
+        let sgd = SgdConfig {
+            momentum: 0.9,
+            weight_decay: WEIGHT_DECAY,
+            gamma_decay: config.gamma_decay,
+        };
+        Ok(Self {
+            steps: config.steps(ranks.as_ref().map_or(1, |(_, reduce)| reduce.ranks())),
+            sgd: Sgd::new(net.named_vars(), sgd),
+            config,
+            step: 0,
+            train,
+            held_out,
+            net,
+            order: Vec::new(),
+            rng,
+            ranks,
+            schedule: (1.0, 0),
+            loss: 0.0,
+            samples: 0,
+        })
+    }
+
+    /// Steps done and steps in all.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.step, self.steps)
+    }
+
+    /// The network as it is.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// Settings of the run.
+    pub fn config(&self) -> &LabConfig {
+        &self.config
+    }
+
+    /// Digits of the next batch of this rank. Every rank shuffles alike and takes its own part.
+    fn next_batch(&mut self) -> Vec<usize> {
+        let (rank, ranks) = match &self.ranks {
+            Some((rank, reduce)) => (*rank, reduce.ranks()),
+            None => (0, 1),
+        };
+        let batch = self.config.batch;
+        let mut whole = Vec::with_capacity(batch * ranks);
+        while whole.len() < batch * ranks {
+            if self.order.is_empty() {
+                self.order = (0..self.train.len()).collect();
+                for i in (1..self.order.len()).rev() {
+                    self.order.swap(i, self.rng.random_range(0..=i));
+                }
+            }
+            whole.extend(self.order.pop());
+        }
+        whole[rank * batch..(rank + 1) * batch].to_vec()
+    }
+
+    fn rate(&self) -> f64 {
+        let ranks = self.ranks.as_ref().map_or(1, |(_, reduce)| reduce.ranks());
+        let peak = self.config.rate * (self.config.batch * ranks) as f64 / 32.0;
+        let (factor, from) = self.schedule;
+        let total = self.steps.saturating_sub(from).max(1);
+        let at = self.step.saturating_sub(from);
+        // A tenth of the way up, then half a cosine down.
+        let warm_up = if from == 0 { total / 10 } else { 0 };
+        factor * crate::training::cosine_rate(peak, at, total, warm_up)
+    }
+
+    /// One step; the loss of its batch (of this rank's share of it).
+    ///
+    /// # Errors
+    /// A loss that is no number; another rank that is gone.
+    pub fn step(&mut self) -> Result<f64> {
+        let norms = self.net.norms().clone();
+        norms.set_training(true);
+        if self.config.norm == NormKind::SparseSwitch {
+            // The published schedule: from 0 to 1 in a straight line, so that all is decided at 82 % of the steps.
+            norms.set_radius(self.step as f64 / self.steps as f64)?;
+        }
+        if self.config.norm == NormKind::Hard
+            && self.schedule.1 == 0
+            && self.step as f64 >= HARDEN_AT * self.steps as f64
+        {
+            self.harden()?;
+        }
+        let (value, _, grads) = self.gradients()?;
+        self.apply(&grads)?;
+        self.loss += value;
+        self.samples += 1;
+        Ok(value)
+    }
+
+    /// Loss and logits of the next batch (of this rank's share), and the gradients, summed over the ranks. Of training
+    /// it is the first half; [`Run::apply`] is the second.
+    ///
+    /// # Errors
+    /// A loss that is no number; another rank that is gone.
+    pub fn gradients(&mut self) -> Result<(f64, Tensor, GradStore)> {
+        self.net.norms().set_training(true);
+        let numbers = self.next_batch();
+        let (xs, labels) = self.train.batch(&numbers)?;
+        let logits = self.net.forward(&xs, Some(&mut self.rng))?;
+        let loss = candle_nn::loss::cross_entropy(&logits, &labels)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        ensure!(
+            value.is_finite(),
+            "The loss is no longer a number after {} steps: lower the learning rate",
+            self.step
+        );
+        let grads = match &self.ranks {
+            Some((_, reduce)) => {
+                let mut grads = (loss / reduce.ranks() as f64)?.backward()?;
+                sum_gradients(&mut grads, &self.sgd.vars(), &**reduce)?;
+                grads
+            }
+            None => loss.backward()?,
+        };
+        Ok((value, logits, grads))
+    }
+
+    /// Moves the weights against `grads`.
+    ///
+    /// # Errors
+    /// If a gradient is not finite.
+    pub fn apply(&mut self, grads: &GradStore) -> Result<()> {
+        let rate = self.rate();
+        self.sgd.step(grads, rate)?;
+        self.step += 1;
+        if self.step == self.steps && self.config.norm == NormKind::SparseSwitch {
+            self.net.norms().set_radius(1.0)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the largest ratios as the only ones; what is left of the steps fine-tunes at a tenth of the rate.
+    ///
+    /// # Errors
+    /// If the normalisation has no ratios.
+    pub fn harden(&mut self) -> Result<()> {
+        self.net.norms().harden()?;
+        self.schedule = (0.1, self.step.max(1));
+        Ok(())
+    }
+
+    /// Adds steps after the end, at `factor` of the rate.
+    pub fn extend(&mut self, steps: usize, factor: f64) {
+        self.schedule = (factor, self.step.max(1));
+        self.steps = self.step + steps;
+    }
+
+    /// Share of the first `count` held-out digits (of all, if there are fewer) named rightly.
+    ///
+    /// # Errors
+    /// What the network says.
+    pub fn accuracy(&self, count: usize) -> Result<f64> {
+        let norms = self.net.norms();
+        norms.set_training(false);
+        let digits = match count < self.held_out.len() {
+            true => &self.held_out.thinned(count),
+            false => &*self.held_out,
+        };
+        let numbers: Vec<usize> = (0..digits.len()).collect();
+        let mut right = 0f64;
+        for part in numbers.chunks(EVAL_BATCH) {
+            let (xs, labels) = digits.batch(part)?;
+            let found = self.net.forward(&xs, None)?.argmax(D::Minus1)?;
+            let hits = found.eq(&labels)?.to_dtype(DType::F32)?.sum_all()?;
+            right += f64::from(hits.to_scalar::<f32>()?);
+        }
+        norms.set_training(true);
+        Ok(right / digits.len().max(1) as f64)
+    }
+
+    /// Replaces running statistics by averages over `passes` batches with the weights as they are.
+    ///
+    /// # Errors
+    /// What the network says.
+    pub fn average_statistics(&mut self, passes: usize) -> Result<()> {
+        let norms = self.net.norms().clone();
+        norms.set_training(true);
+        norms.start_average();
+        for _ in 0..passes {
+            let numbers = self.next_batch();
+            self.net.forward(&self.train.batch(&numbers)?.0, None)?;
+        }
+        Ok(norms.finish_average()?)
+    }
+
+    /// What happened since the last call, with the accuracy if it was measured.
+    ///
+    /// # Errors
+    /// If control parameters are not finite.
+    pub fn sample(&mut self, accuracy: Option<f64>) -> Result<Sample> {
+        let loss = self.loss / self.samples.max(1) as f64;
+        (self.loss, self.samples) = (0.0, 0);
+        Ok(Sample {
+            step: self.step,
+            loss,
+            accuracy,
+            ratios: self.net.norms().ratios()?,
+        })
+    }
+
+    /// Advances to the end, with about 50 samples on the way; every fifth measures the accuracy on 500 digits, the last
+    /// on all.
+    ///
+    /// # Errors
+    /// What a step says, and whatever `tell` returns: that is how a run is cancelled.
+    pub fn finish(&mut self, mut tell: impl FnMut(&mut Self, Sample) -> Result<()>) -> Result<f64> {
+        let every = (self.steps / 50).max(1);
+        while self.step < self.steps {
+            self.step()?;
+            if self.step.is_multiple_of(every) && self.step < self.steps {
+                let accuracy = match (self.step / every).is_multiple_of(5) {
+                    true => Some(self.accuracy(500)?),
+                    false => None,
+                };
+                let sample = self.sample(accuracy)?;
+                tell(self, sample)?;
+            }
+        }
+        let accuracy = self.accuracy(usize::MAX)?;
+        let sample = self.sample(Some(accuracy))?;
+        tell(self, sample)?;
+        Ok(accuracy)
+    }
+
+    /// Weights and buffers by name, to save.
+    pub fn tensors(&self) -> std::collections::BTreeMap<String, Tensor> {
+        let named = self.net.named_vars().into_iter();
+        named.map(|(n, v)| (n, v.as_tensor().clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digits() -> (Arc<Digits>, Arc<Digits>) {
+        let (train, held_out) = Digits::load(Difficulty::Plain).unwrap();
+        (
+            Arc::new(train.thinned(200)),
+            Arc::new(held_out.thinned(100)),
+        )
+    }
+
+    fn config(norm: NormKind) -> LabConfig {
+        LabConfig {
+            norm,
+            batch: 10,
+            width: 4,
+            digits: 600,
+            set: Difficulty::Plain,
+            ..LabConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_short_run_learns_and_tells() {
+        let mut run = Run::new(config(NormKind::Switch), digits(), None).unwrap();
+        let before = run.accuracy(100).unwrap();
+        let mut told = Vec::new();
+        let after = run
+            .finish(|_, sample| {
+                told.push(sample);
+                Ok(())
+            })
+            .unwrap();
+        assert!(after > 0.4 && after > before + 0.2, "{before} → {after}");
+        assert!(told.len() >= 50 && told.last().unwrap().step == 60);
+        assert!(
+            told.iter()
+                .all(|s| s.loss.is_finite() && s.ratios.len() == 9)
+        );
+        let moved = told.last().unwrap().ratios.iter();
+        assert!(
+            moved
+                .flat_map(|r| &r.mean)
+                .any(|r| (r - 1.0 / 3.0).abs() > 1e-4)
+        );
+    }
+
+    #[test]
+    fn sparse_layers_are_all_decided_and_hard_ones_too() {
+        for norm in [NormKind::SparseSwitch, NormKind::Hard] {
+            let mut run = Run::new(
+                LabConfig {
+                    digits: 200,
+                    ..config(norm)
+                },
+                digits(),
+                None,
+            )
+            .unwrap();
+            run.finish(|_, _| Ok(())).unwrap();
+            let ratios = run.net().norms().ratios().unwrap();
+            assert!(
+                ratios
+                    .iter()
+                    .all(|r| r.decision.iter().all(Option::is_some)),
+                "{norm}: {ratios:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused_in_words() {
+        let refuse = |change: &dyn Fn(&mut LabConfig)| {
+            let mut config = config(NormKind::Batch);
+            change(&mut config);
+            Run::new(config, digits(), None).err().unwrap().to_string()
+        };
+        assert!(refuse(&|c| c.batch = 1).contains("--batch 2 or more"));
+        assert!(refuse(&|c| c.width = 6).contains("multiple of 4"));
+        assert!(refuse(&|c| c.rate = f64::NAN).contains("--rate"));
+        assert!(refuse(&|c| c.depth = 0).contains("--depth"));
+        let mut run = Run::new(
+            LabConfig {
+                rate: 1e30,
+                ..config(NormKind::Batch)
+            },
+            digits(),
+            None,
+        )
+        .unwrap();
+        let error = run.finish(|_, _| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("lower the learning rate"), "{error}");
+    }
+}
