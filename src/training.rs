@@ -35,6 +35,8 @@ struct Slot {
     mean: Vec<f32>,
     /// Share of the learning rate.
     rate: f32,
+    /// Whether the last step had a gradient for it.
+    has_gradient: bool,
 }
 
 /// Variables under one optimiser.
@@ -114,6 +116,7 @@ impl Adam {
                 v: zeros,
                 mean,
                 rate: 1.0,
+                has_gradient: true,
             });
         }
         slots.sort_by(|a, b| a.name.cmp(&b.name));
@@ -161,9 +164,13 @@ impl Adam {
                 .min((1.0 + self.steps as f64) / (10.0 + self.steps as f64)) as f32;
         for slot in &mut self.slots {
             let Some(g) = grads.get(&slot.var) else {
+                slot.has_gradient = false;
                 continue;
             };
-            let decay = if slot.var.rank() >= 2 {
+            slot.has_gradient = true;
+            // Vectors do not decay, nor do the scales of SN, which are [1, C, 1, 1].
+            let sides = slot.var.dims().iter().filter(|&&side| side > 1).count();
+            let decay = if sides >= 2 {
                 c.weight_decay as f32
             } else {
                 0.0
@@ -191,10 +198,12 @@ impl Adam {
     /// Running means of the weights, by name.
     pub fn means(&self) -> Result<BTreeMap<String, Tensor>> {
         let tensor = |s: &Slot| {
-            Ok((
-                s.name.clone(),
-                Tensor::from_slice(&s.mean, s.var.shape(), &Device::Cpu)?,
-            ))
+            let tensor = match s.has_gradient {
+                true => Tensor::from_slice(&s.mean, s.var.shape(), &Device::Cpu)?,
+                // Running statistics and frozen weights are what they are.
+                false => s.var.as_tensor().copy()?,
+            };
+            Ok((s.name.clone(), tensor))
         };
         self.slots.iter().map(tensor).collect()
     }

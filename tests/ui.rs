@@ -1,5 +1,6 @@
 //! The window driven by accessible names, keys and pointer events, with stub models and a fixed clock.
 
+mod lab;
 mod looks;
 mod painting;
 mod photos;

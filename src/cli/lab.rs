@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::face::train_parser::TrainParser;
 use crate::lab::experiments::{
     batch_size::BatchSize, decay::Decay, harden::Harden, theory::Theory,
 };
-use crate::lab::run::LabConfig;
+use crate::lab::run::{LabConfig, NormKind};
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -21,6 +22,8 @@ pub enum LabCommand {
     Decay(Decay),
     /// The theory of batch normalisation in four tables, each measured too
     Theory(Theory),
+    /// The face parser with several normalisations on the same budget: validation mean IoU and ratios of each
+    Parser(ParserNorms),
     /// Check under mpirun that the ranks together do what one process does with the whole batch
     CheckRanks(CheckRanks),
 }
@@ -41,6 +44,18 @@ pub struct TrainLab {
     /// Folder for settings, log, ratios and weights
     #[arg(short, long, value_name = "DIR", default_value = "runs/lab/train")]
     pub output: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct ParserNorms {
+    /// Normalisations to compare
+    #[arg(long, value_delimiter = ',', default_value = "bn,gn,sn,ssn,hard")]
+    pub norms: Vec<NormKind>,
+
+    /// Settings of every training; `--run` is the folder that each gets a folder in. Small batches are what tells
+    /// normalisations apart, so give --batch 2
+    #[command(flatten)]
+    pub base: TrainParser,
 }
 
 #[derive(Args, Debug)]

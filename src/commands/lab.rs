@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 use candle_core::DType;
 
 use super::print;
-use crate::cli::lab::{CheckRanks, LabCommand, TrainLab};
+use crate::cli::lab::{CheckRanks, LabCommand, ParserNorms, TrainLab};
+use crate::face::train_parser::{self, TrainParser};
 use crate::job::Out;
 use crate::lab::dataset::Digits;
 use crate::lab::experiments::{batch_size, decay, harden, theory};
@@ -24,6 +25,7 @@ pub fn run(command: &LabCommand) -> Result<()> {
         LabCommand::Harden(config) => show(&harden::run(config, &out)?),
         LabCommand::Decay(config) => show(&decay::run(config, &out)?),
         LabCommand::Theory(config) => show(&theory::run(config, &out)?),
+        LabCommand::Parser(args) => parser(args),
         LabCommand::CheckRanks(args) => check_ranks(args),
     }
 }
@@ -131,6 +133,46 @@ fn save(run: &Run, folder: &Path) -> Result<()> {
         &notes,
         DType::F32,
     )?)
+}
+
+/// Trains the face parser once for each normalisation and compares what the logs end with.
+fn parser(args: &ParserNorms) -> Result<()> {
+    let mut table = Table::new(
+        "Face parser on held-out faces",
+        ["norm", "loss", "accuracy", "mean F1", "mean IoU"],
+    );
+    for &norm in &args.norms {
+        let config = TrainParser {
+            norm,
+            run: args.base.run.join(norm.name()),
+            ..args.base.clone()
+        };
+        let log = config.run.join("log.csv");
+        let trained = train_parser::train(&config, &Out::to_stderr(format!("parser {norm}")))
+            .and_then(|()| last_line(&log));
+        let mut row = vec![norm.to_string()];
+        match trained {
+            // step, loss, faces per second, accuracy, F1, IoU, …
+            Ok(cells) => {
+                row.extend([1, 3, 4, 5].map(|i| cells.get(i).cloned().unwrap_or_default()))
+            }
+            Err(error) => {
+                super::print_error(&error.context(format!("{norm} was not trained to the end")));
+                row.extend(["failed", "", "", ""].map(String::from));
+            }
+        }
+        table.push(row);
+        table.write_csv(&args.base.run.join("norms.csv"))?;
+    }
+    print(&table);
+    Ok(())
+}
+
+fn last_line(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("Failed to read {}", path.display()))?;
+    let line = text.lines().last().context("The log is empty")?;
+    Ok(line.split(',').map(String::from).collect())
 }
 
 fn check_ranks(args: &CheckRanks) -> Result<()> {

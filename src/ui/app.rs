@@ -10,6 +10,7 @@ use super::Options;
 use super::face::{Dialog, FaceTab, Purpose, Question, Source, Steps};
 use super::job_bar::Log;
 use super::keys::{self, Action};
+use super::lab::LabTab;
 use super::question;
 use super::settings::{self, Settings};
 use super::tab::{Tab, TabName};
@@ -41,6 +42,7 @@ pub struct Setup {
 /// The window.
 pub struct App {
     face: FaceTab,
+    lab: LabTab,
     settings: Settings,
     log: Log,
     is_log_open: bool,
@@ -77,6 +79,7 @@ impl App {
         face.open(setup.photo.map_or(Source::Sample(SAMPLE), Source::File));
         Ok(Self {
             face,
+            lab: LabTab::new(ctx),
             settings,
             log: Log::default(),
             is_log_open: false,
@@ -89,6 +92,16 @@ impl App {
     /// The face tab.
     pub fn face(&self) -> &FaceTab {
         &self.face
+    }
+
+    /// The lab tab.
+    pub fn lab(&self) -> &LabTab {
+        &self.lab
+    }
+
+    /// The lab tab, to shorten its runs in tests.
+    pub fn lab_mut(&mut self) -> &mut LabTab {
+        &mut self.lab
     }
 
     /// What the user was told last.
@@ -105,12 +118,13 @@ impl App {
     fn tab(&mut self) -> (&mut dyn Tab, &mut Settings) {
         let tab: &mut dyn Tab = match self.settings.tab {
             TabName::Face => &mut self.face,
+            TabName::Lab => &mut self.lab,
         };
         (tab, &mut self.settings)
     }
 
-    fn tabs(&mut self) -> [&mut dyn Tab; 1] {
-        [&mut self.face]
+    fn tabs(&mut self) -> [&mut dyn Tab; 2] {
+        [&mut self.face, &mut self.lab]
     }
 
     fn tabs_ui(&mut self, ui: &mut egui::Ui) {
@@ -208,7 +222,7 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        let tabs: [&mut dyn Tab; 1] = [&mut self.face];
+        let tabs: [&mut dyn Tab; 2] = [&mut self.face, &mut self.lab];
         for tab in tabs {
             tab.logic(ctx, &mut self.settings, &mut self.log);
         }
@@ -256,6 +270,7 @@ impl eframe::App for App {
             .show(ui, |ui| {
                 let tab: &mut dyn Tab = match self.settings.tab {
                     TabName::Face => &mut self.face,
+                    TabName::Lab => &mut self.lab,
                 };
                 self.is_log_open |= tab.job_bar_ui(ui, &mut self.log);
             });

@@ -5,6 +5,7 @@ mod canvas;
 pub mod face;
 mod job_bar;
 mod keys;
+pub mod lab;
 mod question;
 mod settings;
 mod tab;

@@ -18,16 +18,18 @@ use super::settings::Settings;
 pub enum TabName {
     #[default]
     Face,
+    Lab,
 }
 
 impl TabName {
     /// In the order they are shown in.
-    pub const ALL: [Self; 1] = [Self::Face];
+    pub const ALL: [Self; 2] = [Self::Face, Self::Lab];
 
     /// What is written on the tab.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Face => "Face",
+            Self::Lab => "Lab",
         }
     }
 
@@ -35,6 +37,7 @@ impl TabName {
     pub const fn tip(self) -> &'static str {
         match self {
             Self::Face => "Edit a face by painting its parts",
+            Self::Lab => "Watch normalisations train side by side",
         }
     }
 

@@ -8,8 +8,9 @@ use super::super::labels::CLASS_COUNT;
 use super::super::pretrained::WIDTHS;
 use super::mesh_map::OUTLINES;
 use crate::nn::activation::Activation;
-use crate::nn::blocks::{Conv, GroupNorm, Linear, ResidualBlock};
+use crate::nn::blocks::{Conv, Linear, ResidualBlock};
 use crate::nn::mobilenet::MobileNetV2;
+use crate::nn::norms::{Norm, NormKind, Norms};
 use crate::nn::pool::avg_pool2d;
 use crate::nn::resize::upsample_nearest2x;
 use crate::nn::shuffle::{pixel_shuffle, pixel_unshuffle};
@@ -41,13 +42,18 @@ pub struct Guided {
     context: Linear,
     /// 16², 32², 64².
     ups: Vec<Up>,
-    norm: GroupNorm,
+    norm: Norm,
     head: Conv,
 }
 
 impl Guided {
     /// Builds the network from `vb`.
     pub fn new(vb: VarBuilder) -> Result<Self> {
+        Self::with_norms(&Norms::new(NormKind::Group, GROUPS), vb)
+    }
+
+    /// As [`Guided::new`] with any normalisation in the decoder.
+    pub fn with_norms(norms: &Norms, vb: VarBuilder) -> Result<Self> {
         let extra = [4 * ENCODER[0] + 4 * OUTLINES, 0, OUTLINES];
         let mut ups = Vec::new();
         for i in (0..DECODER.len()).rev() {
@@ -62,14 +68,14 @@ impl Guided {
                     1,
                     vb.pp("lateral"),
                 )?,
-                block: ResidualBlock::new(DECODER[i], GROUPS, ACT, vb.pp("block"))?,
+                block: ResidualBlock::with_norms(DECODER[i], norms, ACT, vb.pp("block"))?,
             });
         }
         Ok(Self {
             backbone: MobileNetV2::new(WIDTHS, vb.pp("backbone"))?,
             context: Linear::new(ENCODER[4], ENCODER[4], 0.3, vb.pp("context"))?,
             ups,
-            norm: GroupNorm::new(DECODER[0], GROUPS, ACT, vb.pp("norm"))?,
+            norm: norms.layer2d(DECODER[0], ACT, vb.pp("norm"))?,
             head: Conv::scaled(DECODER[0], CLASS_COUNT * 4, 3, 1, 0.3, vb.pp("head"))?,
         })
     }

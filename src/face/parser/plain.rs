@@ -5,7 +5,8 @@
 
 use super::super::labels::CLASS_COUNT;
 use crate::nn::activation::Activation;
-use crate::nn::blocks::{Conv, GroupNorm, Linear, ResidualBlock};
+use crate::nn::blocks::{Conv, Linear, ResidualBlock};
+use crate::nn::norms::{Norm, NormKind, Norms};
 use crate::nn::resize::upsample_nearest2x;
 use crate::nn::shuffle::{pixel_shuffle, pixel_unshuffle};
 use candle_core::{Device, Result, Tensor};
@@ -47,7 +48,8 @@ impl PlainConfig {
     }
 }
 
-const GROUPS: usize = 8;
+/// Groups of group normalisation.
+pub const GROUPS: usize = 8;
 const ACT: Activation = Activation::Relu;
 
 #[derive(Clone)]
@@ -69,7 +71,7 @@ pub struct Plain {
     levels: Vec<Level>,
     context: Linear,
     ups: Vec<Up>,
-    norm: GroupNorm,
+    norm: Norm,
     head: Conv,
 }
 
@@ -84,6 +86,11 @@ pub struct Features {
 impl Plain {
     /// Builds the network of `config` from `vb`.
     pub fn new(config: &PlainConfig, vb: VarBuilder) -> Result<Self> {
+        Self::with_norms(config, &Norms::new(NormKind::Group, GROUPS), vb)
+    }
+
+    /// As [`Plain::new`] with any normalisation.
+    pub fn with_norms(config: &PlainConfig, norms: &Norms, vb: VarBuilder) -> Result<Self> {
         let w = config.widths;
         let mut levels = Vec::new();
         for i in 0..4 {
@@ -95,7 +102,7 @@ impl Plain {
             };
             let enter = Conv::new(inputs, w[i], 3, stride, vb.pp("enter"))?;
             let blocks = (0..config.blocks[i])
-                .map(|b| ResidualBlock::new(w[i], GROUPS, ACT, vb.pp("blocks").pp(b)))
+                .map(|b| ResidualBlock::with_norms(w[i], norms, ACT, vb.pp("blocks").pp(b)))
                 .collect::<Result<_>>()?;
             levels.push(Level { enter, blocks });
         }
@@ -104,14 +111,14 @@ impl Plain {
             let vb = vb.pp("decoder").pp(i);
             ups.push(Up {
                 lateral: Conv::new(w[i + 1], w[i], 1, 1, vb.pp("lateral"))?,
-                block: ResidualBlock::new(w[i], GROUPS, ACT, vb.pp("block"))?,
+                block: ResidualBlock::with_norms(w[i], norms, ACT, vb.pp("block"))?,
             });
         }
         Ok(Self {
             levels,
             context: Linear::new(w[3], w[3], 0.3, vb.pp("context"))?,
             ups,
-            norm: GroupNorm::new(w[0], GROUPS, ACT, vb.pp("norm"))?,
+            norm: norms.layer2d(w[0], ACT, vb.pp("norm"))?,
             head: Conv::scaled(w[0], CLASS_COUNT * 4, 3, 1, 0.3, vb.pp("head"))?,
         })
     }

@@ -419,6 +419,16 @@ pub struct Norm {
     act: Activation,
 }
 
+impl std::fmt::Debug for Norm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Norm")
+            .field("kind", &self.layer.kind)
+            .field("name", &self.layer.name)
+            .field("channels", &self.layer.channels)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Norm {
     pub(super) fn new(layer: Arc<Layer>, norms: Norms, act: Activation) -> Self {
         Self { layer, norms, act }
