@@ -1,7 +1,7 @@
 //! Every command and flag of the `vitruvian` program.
 
-pub mod motion;
 pub mod lab;
+pub mod motion;
 pub mod pose;
 
 use std::path::PathBuf;

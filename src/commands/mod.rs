@@ -6,8 +6,8 @@
 mod bench;
 mod evaluate;
 mod face;
-mod motion;
 mod lab;
+mod motion;
 mod pose;
 mod weights;
 
