@@ -18,10 +18,14 @@ use crate::face::parser::plain::{Plain, PlainConfig};
 use crate::lab::resnet::ResNet50;
 use crate::motion::dscmp::{Dscmp, DscmpConfig};
 use crate::nn::norms::NormKind;
+use crate::people::blaze_pose::BlazePose;
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
+use crate::people::hand_landmarks::HandLandmarks;
 use crate::people::multipose::MultiPose;
+use crate::people::palm_detector::PalmDetector;
 use crate::people::tfjs;
+use crate::people::thunder::Thunder;
 use crate::pose::grouping::Grouper;
 use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 
@@ -29,7 +33,7 @@ use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 type Build = fn(VarBuilder<'static>) -> candle_core::Result<()>;
 
 /// The networks whose weights ship, by the name of the file.
-const SHIPPED: [(&str, Build); 8] = [
+const SHIPPED: [(&str, Build); 12] = [
     ("face_detector", |vb| FaceDetector::load(vb).map(drop)),
     ("face_mesh", |vb| FaceMesh::load(vb).map(drop)),
     ("face_parser", |vb| Parser::load(vb).map(drop)),
@@ -42,6 +46,10 @@ const SHIPPED: [(&str, Build); 8] = [
         Dscmp::load(&DscmpConfig::default(), vb).map(drop)
     }),
     ("grouping", |vb| Grouper::load(vb).map(drop)),
+    ("movenet_thunder", |vb| Thunder::load(vb).map(drop)),
+    ("blaze_pose", |vb| BlazePose::load(vb).map(drop)),
+    ("palm_detector", |vb| PalmDetector::load(vb).map(drop)),
+    ("hand_landmarks", |vb| HandLandmarks::load(vb).map(drop)),
 ];
 
 const IMAGENET_CLASSES: usize = 1000;

@@ -2,11 +2,12 @@
 //!
 //! Only weights are taken, not the graph: each network of ours is written by hand in its own file, which also names
 //! the layers it wants (`tfjs_layers`). The graph serves to tell which bias and which PReLU slope belong to which
-//! convolution. Layouts become PyTorch's: convolution [O, I, kh, kw], depthwise [C, 1, kh, kw], linear [O, I].
+//! convolution. Layouts become PyTorch's: convolution [O, I, kh, kw], depthwise [C, 1, kh, kw], linear [O, I], transposed
+//! convolution [I, O, kh, kw] with the factors of the batch norm after it multiplied in.
 //!
 //! Format: the `weightsManifest` lists name, shape, dtype and quantisation of every tensor; the shards of a group,
-//! joined, hold the raw little-endian values in that order. Left out: string and complex tensors, transposed
-//! convolutions, control flow. Files come from anywhere, so every size is checked before it is believed.
+//! joined, hold the raw little-endian values in that order. Left out: string and complex tensors, control flow. Files
+//! come from anywhere, so every size is checked before it is believed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -17,7 +18,9 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{face_detector, face_mesh, multipose};
+use super::{
+    blaze_pose, face_detector, face_mesh, hand_landmarks, multipose, palm_detector, thunder,
+};
 
 /// Largest `model.json` that is read.
 const MAX_JSON_BYTES: u64 = 64 << 20;
@@ -58,6 +61,11 @@ pub fn import(json_path: &Path, out_path: &Path) -> Result<ImportReport> {
         ("face_detector", face_detector::tfjs_layers()),
         ("face_mesh", face_mesh::tfjs_layers()),
         ("multipose", multipose::tfjs_layers()),
+        // Thunder's layers are among MultiPose's, so it comes after.
+        ("movenet_thunder", thunder::tfjs_layers()),
+        ("blaze_pose", blaze_pose::tfjs_layers()),
+        ("palm_detector", palm_detector::tfjs_layers()),
+        ("hand_landmarks", hand_landmarks::tfjs_layers()),
     ];
     let known = known.into_iter().find(|(_, names)| {
         names
@@ -237,6 +245,7 @@ impl Model {
                 "Conv2D" | "_FusedConv2D" => Kind::Conv,
                 "DepthwiseConv2dNative" | "FusedDepthwiseConv2dNative" => Kind::Depthwise,
                 "MatMul" | "_FusedMatMul" => Kind::Linear,
+                "Conv2DBackpropInput" => Kind::Transposed,
                 _ => continue,
             };
             // A product of two computed matrices is not a layer.
@@ -249,6 +258,7 @@ impl Model {
                 weight,
                 bias: self.float_input(node, 2),
                 slope: self.float_input(node, 3),
+                factor: None,
             };
             self.follow(node, &readers, &mut layer);
             // A layer applied twice is written once.
@@ -281,6 +291,9 @@ impl Model {
             let constant = (0..next.input.len()).find_map(|i| self.float_input(next, i));
             match next.op.as_str() {
                 "Add" | "AddV2" | "AddN" | "BiasAdd" => layer.bias = layer.bias.or(constant),
+                "Mul" if matches!(layer.kind, Kind::Transposed) && layer.factor.is_none() => {
+                    layer.factor = constant;
+                }
                 "Prelu" => {
                     layer.slope = constant;
                     return;
@@ -309,6 +322,7 @@ enum Kind {
     Conv,
     Depthwise,
     Linear,
+    Transposed,
 }
 
 struct Layer<'a> {
@@ -317,6 +331,8 @@ struct Layer<'a> {
     weight: &'a str,
     bias: Option<&'a str>,
     slope: Option<&'a str>,
+    /// What each output channel is multiplied by before the bias is added.
+    factor: Option<&'a str>,
 }
 
 impl Layer<'_> {
@@ -341,6 +357,22 @@ impl Layer<'_> {
             Kind::Linear => {
                 expect(2)?;
                 weight.t()?.contiguous()? // [I, O] -> [O, I]
+            }
+            Kind::Transposed => {
+                expect(4)?;
+                let weight = weight.permute((3, 2, 0, 1))?.contiguous()?; // [kh, kw, O, I] -> [I, O, kh, kw]
+                match self.factor {
+                    Some(factor) => {
+                        let factor = model.weight(factor)?.flatten_all()?;
+                        ensure!(
+                            factor.dim(0)? == weight.dim(1)?,
+                            "the factors after {} do not fit it",
+                            self.weight
+                        );
+                        weight.broadcast_mul(&factor.reshape((1, (), 1, 1))?)?
+                    }
+                    None => weight,
+                }
             }
         };
         let mut tensors = vec![("weight", weight)];

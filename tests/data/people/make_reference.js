@@ -99,4 +99,31 @@ function write(name, tensors) {
     write(name, tensors);
     console.log(name, 'people', people.shape);
   }
+
+  // One person and one hand, cut by make_crops.py. Of the large maps every so many values are kept.
+  const every = (values, n) => Array.from(values).filter((_, i) => i % n === 0);
+  const body = picture('body_a', 0);
+  const thunder = await modelFromDisk('movenet-thunder');
+  const joints = await thunder.executeAsync(tf.cast(tf.round(tf.mul(body, 255)), 'int32'));
+  const pose = await modelFromDisk('blazepose-full');
+  const [points, flag, heat] = pose.execute(body, ['Identity_2:0', 'Identity_3:0', 'Identity:0']);
+  const palm = await modelFromDisk('handdetect');
+  const palms = palm.execute(picture('body_a', -1)).arraySync()[0];
+  write('body_a', {
+    joints: [[17, 3], Array.from(joints.dataSync())],
+    points: [[195], Array.from(points.dataSync())],
+    flag: [[1], Array.from(flag.dataSync())],
+    heat: [[Math.ceil(heat.size / 61)], every(heat.dataSync(), 61)],
+    palm_scores: [[palms.length], palms.map((row) => row[0])],
+    palm_boxes: [[Math.ceil(palms.length / 23), 18], palms.filter((_, i) => i % 23 === 0).flatMap((row) => row.slice(1))],
+  });
+  console.log('body_a', 'person', flag.dataSync()[0], 'best palm logit', Math.max(...palms.map((row) => row[0])));
+  const hand = await modelFromDisk('handlandmark-full');
+  const outs = hand.execute(picture('hand_a', 0), ['Identity:0', 'Identity_1:0', 'Identity_2:0']);
+  write('hand_a', {
+    joints: [[63], Array.from(outs[0].dataSync())],
+    flag: [[1], Array.from(outs[1].dataSync())],
+    side: [[1], Array.from(outs[2].dataSync())],
+  });
+  console.log('hand_a', 'hand', outs[1].dataSync()[0], 'side', outs[2].dataSync()[0]);
 })();
