@@ -13,6 +13,7 @@ mod layers;
 mod motion;
 #[cfg(feature = "gui")]
 mod overlays;
+mod pose;
 #[cfg(feature = "gui")]
 mod shaders;
 #[cfg(feature = "gui")]

@@ -67,6 +67,8 @@ pub enum BenchSubject {
     Face,
     /// Futures of walkers and heat maps
     Motion,
+    /// Whole-body pose of one person and of ten
+    Pose,
 }
 
 #[derive(Debug, Subcommand)]
@@ -226,6 +228,15 @@ pub enum TrainCommand {
 
     /// Graph grouping of keypoint candidates, from a folder of annotated photos
     Grouping(crate::pose::train_grouping::TrainGrouping),
+    /// Where small toes are, from feet of average shape seen from everywhere; prints the factors of src/pose/toes.rs
+    Toes {
+        /// Random feet to fit
+        #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+        feet: u32,
+
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

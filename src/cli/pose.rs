@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::pose::estimate::PoseConfig;
+
 #[derive(Debug, Subcommand)]
 pub enum PoseCommand {
+    /// Find everyone in some photos: 133 keypoints each, as COCO-WholeBody results and drawn into the photos
+    Detect(DetectArgs),
     /// Average precision and recall of found poses on annotated photos, for each part and the whole body
     Evaluate(EvaluateArgs),
     /// Find the bodies in some photos bottom-up, by graph grouping: 17 keypoints each, as COCO results
@@ -48,14 +52,34 @@ pub struct EvaluateGroupingArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct DetectArgs {
+    #[arg(required = true, value_name = "PHOTO")]
+    pub photos: Vec<PathBuf>,
+
+    /// Folder for results.json and the drawn photos
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+
+    #[command(flatten)]
+    pub config: PoseConfig,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct EvaluateArgs {
-    /// Annotations in COCO or COCO-WholeBody form, or a folder with one such file
+    /// Annotations in COCO or COCO-WholeBody form, or a folder with one such file. Photos lie beside it or in images/
     #[arg(value_name = "DIR|ANNOTATIONS.json")]
     pub data: PathBuf,
 
-    /// People found, in COCO-WholeBody's result form
+    /// People found, in COCO-WholeBody's result form; without it they are looked for in the photos
     #[arg(long, value_name = "RESULTS.json")]
-    pub results: PathBuf,
+    pub results: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub config: PoseConfig,
 
     /// Print as JSON
     #[arg(long)]

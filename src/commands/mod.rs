@@ -39,6 +39,13 @@ pub fn run(command: Command) -> Result<()> {
 /// Trains a network; progress on stderr.
 fn train(command: TrainCommand) -> Result<()> {
     match command {
+        TrainCommand::Toes { feet, seed } => {
+            let ([forward, up, outward], error) = crate::pose::toes::fit(feet as usize, seed);
+            print(format_args!(
+                "forward {forward:.3}, up {up:.3}, outward {outward:.3}; error {error:.3} of the foot's length"
+            ));
+            Ok(())
+        }
         TrainCommand::Parser(config) => {
             crate::face::train_parser::train(&config, &crate::job::Out::to_stderr("parser"))
         }

@@ -325,7 +325,19 @@ fn bounds(keypoints: &[[f64; 3]]) -> [f64; 4] {
 /// # Errors
 /// When it cannot be read or is no list.
 pub fn read_results(path: &Path) -> Result<Results> {
-    let raw: Vec<Lenient<RawResult>> = read_json(path, "a list of found people")?;
+    Ok(results_of(read_json(path, "a list of found people")?))
+}
+
+/// The same from memory.
+///
+/// # Errors
+/// When it is no list.
+pub fn parse_results(json: &str) -> Result<Results> {
+    let raw = serde_json::from_str(json).context("Failed to read a list of found people")?;
+    Ok(results_of(raw))
+}
+
+fn results_of(raw: Vec<Lenient<RawResult>>) -> Results {
     let mut notes = Notes::default();
     let mut people: BTreeMap<ImageId, Vec<Found>> = BTreeMap::new();
     for (index, result) in raw.into_iter().enumerate() {
@@ -359,10 +371,10 @@ pub fn read_results(path: &Path) -> Result<Results> {
             Err(why) => notes.add("result", index, why),
         }
     }
-    Ok(Results {
+    Results {
         people,
         notes: notes.finish(),
-    })
+    }
 }
 
 /// A found person as it stands in result files, so that measuring memory and file gives the same.

@@ -1,6 +1,10 @@
 //! Whole-body pose: the 133 keypoints of everyone in a photo.
 pub mod annotations;
+pub mod body;
 pub mod candidates;
+pub mod draw;
+pub mod estimate;
+pub mod face_region;
 pub mod group_people;
 pub mod grouping;
 pub mod grouping_compare;
@@ -10,6 +14,10 @@ mod grouping_photos;
 mod grouping_scenes;
 #[cfg(test)]
 mod grouping_tests_support;
+pub mod hand_region;
 pub mod keypoints;
 pub mod metrics;
+pub mod networks;
+pub mod toes;
 pub mod train_grouping;
+pub mod zoomnet;

@@ -6,6 +6,7 @@
 mod face;
 mod kernels;
 mod motion;
+mod pose;
 
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ pub fn run(subject: BenchSubject, json: bool) -> Result<()> {
         BenchSubject::Kernels => kernels::run(json),
         BenchSubject::Face => face::run(json),
         BenchSubject::Motion => motion::run(json),
+        BenchSubject::Pose => pose::run(json),
     }
 }
 

@@ -7,9 +7,13 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use crate::cli::pose::EvaluateArgs;
-use crate::commands::{note, print, print_json};
-use crate::pose::annotations::{self, Annotations, Results};
+use crate::commands::pose::detect::for_each_photo;
+use crate::commands::{note, print, print_error, print_json, with_path};
+use crate::pose::annotations::{self, Annotations, ImageId, Results};
+use crate::pose::keypoints::Person;
 use crate::pose::metrics::{Measure, Quality, evaluate};
+use crate::pose::networks::Networks;
+use crate::weights::Store;
 
 #[derive(Serialize)]
 struct Evaluated {
@@ -20,10 +24,19 @@ struct Evaluated {
 
 pub fn run(args: &EvaluateArgs) -> Result<()> {
     let path = annotation_file(&args.data)?;
-    let annotations = annotations::read_annotations(&path)?;
+    let mut annotations = annotations::read_annotations(&path)?;
     tell(&annotations.notes, &path);
-    let results = annotations::read_results(&args.results)?;
-    tell(&results.notes, &args.results);
+    let Some(results_path) = &args.results else {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (results, failures) = look_for_people(&mut annotations, folder, args)?;
+        report(&annotations, &results, args.json)?;
+        if failures > 0 {
+            bail!("{failures} photos could not be looked at; the measures are those of the others");
+        }
+        return Ok(());
+    };
+    let results = annotations::read_results(results_path)?;
+    tell(&results.notes, results_path);
     let strangers = results
         .people
         .keys()
@@ -31,9 +44,55 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         .count();
     if strangers > 0 {
         let text = format!("people of {strangers} photos without annotations were passed over");
-        note(&text, &args.results);
+        note(&text, results_path);
     }
     report(&annotations, &results, args.json)
+}
+
+/// Runs detection on the annotated photos. Those that are missing or damaged are told, counted and taken out of the
+/// annotations.
+fn look_for_people(
+    annotations: &mut Annotations,
+    folder: &Path,
+    args: &EvaluateArgs,
+) -> Result<(Results, usize)> {
+    let mut ids = Vec::new();
+    let mut paths = Vec::new();
+    for (id, image) in &annotations.images {
+        // A file may name photos beside it and nothing else.
+        let name = Path::new(&image.file_name).file_name();
+        let places = name.map(|name| [folder.join(name), folder.join("images").join(name)]);
+        let found = places.into_iter().flatten().find(|path| path.is_file());
+        paths.push(found.unwrap_or_else(|| folder.join(name.unwrap_or_default())));
+        ids.push(id.clone());
+    }
+    if paths.iter().all(|path| !path.is_file()) {
+        bail!(
+            "None of the {} annotated photos lies in {} or its folder images. Put them there, or give --results",
+            paths.len(),
+            folder.display()
+        );
+    }
+    let networks = Networks::load(&Store::find())?;
+    let mut found: Vec<(ImageId, Vec<Person>)> = Vec::new();
+    let mut failed = Vec::new();
+    let mut ids = ids.into_iter();
+    for_each_photo(&networks, &paths, &args.config, |path, result| {
+        let Some(id) = ids.next() else { return };
+        match result {
+            Ok((_, people)) => found.push((id, people)),
+            Err(error) => {
+                print_error(&with_path(error, path));
+                failed.push(id);
+            }
+        }
+    });
+    for id in &failed {
+        annotations.images.remove(id);
+    }
+    // By way of the file's own form, so that the figures are those of `pose detect`.
+    let json = annotations::results_json(found.iter().map(|(id, people)| (id, people.as_slice())))?;
+    Ok((annotations::parse_results(&json)?, failed.len()))
 }
 
 fn report(annotations: &Annotations, results: &Results, json: bool) -> Result<()> {

@@ -1,5 +1,6 @@
 //! `vitruvian pose`: find people and their keypoints, measure how well.
 
+mod detect;
 mod evaluate;
 mod grouping;
 
@@ -9,6 +10,7 @@ use crate::cli::pose::PoseCommand;
 
 pub fn run(command: &PoseCommand) -> Result<()> {
     match command {
+        PoseCommand::Detect(args) => detect::run(args),
         PoseCommand::Evaluate(args) => evaluate::run(args),
         PoseCommand::Group(args) => grouping::group(args),
         PoseCommand::EvaluateGrouping(args) => grouping::evaluate(args),
