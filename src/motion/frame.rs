@@ -221,7 +221,6 @@ impl Batch {
 
 fn add_crowd(columns: &mut Columns, crowd: &Crowd, hood: &Neighbourhood) {
     let mut rows = vec![u32::MAX; crowd.pasts.len()];
-    // The index is of the world as it is when the crowd is a view of it.
     for (nth, &ego) in crowd.egos.iter().enumerate() {
         let past = &crowd.pasts[ego];
         let frame = Frame::of(past);
