@@ -1,11 +1,15 @@
 //! The window driven by accessible names, keys and pointer events, with stub models and a fixed clock.
 
+mod commands;
+mod history;
+mod keeping;
 mod lab;
 mod looks;
 mod painting;
 mod photos;
+mod tools;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +53,17 @@ impl Window {
         Self::with(Stub::new(PHOTO[0], PHOTO[1]))
     }
 
+    /// A window that keeps its work in a folder.
+    fn new_kept_in(recovery: &Path) -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("portrait.png");
+        photo::save_png(&path, &photo()).unwrap();
+        let stub = Stub::new(PHOTO[0], PHOTO[1]);
+        let mut window = Self::open_kept(stub, Some(path), folder, Some(recovery.to_path_buf()));
+        window.settle();
+        window
+    }
+
     fn with(stub: Arc<Stub>) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("portrait.png");
@@ -59,6 +74,15 @@ impl Window {
     }
 
     fn open(stub: Arc<Stub>, photo: Option<PathBuf>, folder: TempDir) -> Self {
+        Self::open_kept(stub, photo, folder, None)
+    }
+
+    fn open_kept(
+        stub: Arc<Stub>,
+        photo: Option<PathBuf>,
+        folder: TempDir,
+        recovery: Option<PathBuf>,
+    ) -> Self {
         let answers: Arc<Mutex<Vec<Option<PathBuf>>>> = Arc::default();
         let (given, steps) = (Arc::clone(&answers), Arc::clone(&stub));
         let dialog: Dialog = Arc::new(move |_: &Question| given.lock().unwrap().pop().flatten());
@@ -66,6 +90,7 @@ impl Window {
             photo,
             load: Box::new(move || Ok(steps as Arc<dyn Steps>)),
             dialog,
+            recovery,
         };
         let harness = Harness::builder()
             .with_size(SIZE)
@@ -190,5 +215,17 @@ impl Window {
     fn key(&mut self, key: Key, modifiers: Modifiers) {
         self.harness.key_press_modifiers(modifiers, key);
         self.harness.step();
+    }
+
+    /// A slider and the number beside it have the same name; the slider comes first.
+    fn focus_slider(&self, name: &str) {
+        let mut both = self.harness.get_all_by_label(name);
+        both.next().unwrap().focus();
+    }
+
+    /// How many pixels have a class.
+    fn count(&self, class: u8) -> usize {
+        let labels = &self.edit().target.data;
+        labels.iter().filter(|label| **label == class).count()
     }
 }

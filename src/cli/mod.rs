@@ -69,6 +69,9 @@ pub enum BenchSubject {
     Motion,
     /// Whole-body pose of one person and of ten
     Pose,
+    /// Strokes on masks of up to 8192², as the window paints them
+    #[cfg(feature = "gui")]
+    Painting,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 pub mod align;
 pub mod baselines;
 pub mod blend;
+pub mod compare;
 pub mod dataset;
 pub mod dense_mapping;
 pub mod discriminator;
@@ -15,6 +16,8 @@ pub mod mask;
 pub mod metrics;
 pub mod parser;
 pub mod pretrained;
+pub mod project;
+pub mod recovery;
 mod samples;
 pub mod style;
 pub mod train_generator;

@@ -2,12 +2,14 @@
 //! temporary file beside it, which then takes its name.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::codecs::tiff::TiffEncoder;
+use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::Photo;
@@ -16,8 +18,8 @@ use crate::raster::Rgb;
 /// Good enough that an edit cannot be told from recompression.
 const JPEG_QUALITY: u8 = 95;
 
-/// Writes a photo as its name says: `.png` (every pixel exact, with transparency), `.jpg` or
-/// `.jpeg`.
+/// Writes a photo as its name says: `.png`, `.tif`, `.tiff` or `.webp` (every pixel exact, with transparency), `.jpg`
+/// or `.jpeg`. The colour profile goes with it.
 ///
 /// # Errors
 /// Another extension, or [`save_atomically`]'s.
@@ -29,12 +31,46 @@ pub fn save(path: &Path, photo: &Photo) -> Result<()> {
     let bytes = match extension.as_str() {
         "png" => encode_png(photo)?,
         "jpg" | "jpeg" => encode_jpeg(photo, JPEG_QUALITY)?,
+        "tif" | "tiff" => {
+            let mut bytes = Cursor::new(Vec::new());
+            write_exactly(TiffEncoder::new(&mut bytes), photo)?;
+            bytes.into_inner()
+        }
+        "webp" => {
+            let mut bytes = Vec::new();
+            write_exactly(WebPEncoder::new_lossless(&mut bytes), photo)?;
+            bytes
+        }
         _ => bail!(
-            "Pictures are saved as .png, .jpg or .jpeg. Choose a name that ends so: {}",
+            "Pictures are saved as .png, .jpg, .tif or .webp. Choose a name that ends so: {}",
             path.display()
         ),
     };
     save_atomically(path, &bytes)
+}
+
+/// Writes every pixel as it is, with transparency and colour profile.
+fn write_exactly(mut encoder: impl ImageEncoder, photo: &Photo) -> Result<()> {
+    if let Some(icc) = &photo.icc_profile {
+        encoder
+            .set_icc_profile(icc.clone())
+            .context("Failed to add the colour profile")?;
+    }
+    let rgb = &photo.rgb;
+    let (width, height) = (u32::try_from(rgb.width)?, u32::try_from(rgb.height)?);
+    let written = match &photo.alpha {
+        None => encoder.write_image(&rgb.data, width, height, ExtendedColorType::Rgb8),
+        Some(alpha) => {
+            let rgba = with_alpha(rgb, &alpha.data);
+            encoder.write_image(&rgba, width, height, ExtendedColorType::Rgba8)
+        }
+    };
+    written.context("Failed to encode the picture")
+}
+
+fn with_alpha(rgb: &Rgb, alpha: &[u8]) -> Vec<u8> {
+    let pixels = rgb.pixels().zip(alpha);
+    pixels.flat_map(|([r, g, b], &a)| [r, g, b, a]).collect()
 }
 
 /// Writes a PNG file of plain pixels.
@@ -71,11 +107,7 @@ fn encode_png_pixels(rgb: &Rgb, alpha: Option<&[u8]>, icc: Option<&[u8]>) -> Res
     let written = match alpha {
         None => encoder.write_image(&rgb.data, width, height, ExtendedColorType::Rgb8),
         Some(alpha) => {
-            let rgba: Vec<u8> = rgb
-                .pixels()
-                .zip(alpha)
-                .flat_map(|([r, g, b], &a)| [r, g, b, a])
-                .collect();
+            let rgba = with_alpha(rgb, alpha);
             encoder.write_image(&rgba, width, height, ExtendedColorType::Rgba8)
         }
     };

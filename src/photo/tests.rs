@@ -324,7 +324,7 @@ fn saving_says_what_to_do_and_keeps_what_was_there() {
         "{:#}",
         save(&folder.path().join("out.tga"), &Photo::from_rgb(sample())).unwrap_err()
     );
-    assert!(text.contains(".png, .jpg or .jpeg"), "{text}");
+    assert!(text.contains(".png, .jpg, .tif or .webp"), "{text}");
     let names = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(names, 3, "no temporary files are left");
 }
@@ -356,4 +356,26 @@ fn sizes_that_differ_are_named() {
         "{text}"
     );
     assert!(ensure_same_size("mask", (3, 4), (3, 4)).is_ok());
+}
+
+#[test]
+fn exact_formats_give_back_pixels_transparency_and_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = (0..30 * 20 * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let mut photo = Photo::from_rgb(Rgb::from_vec(30, 20, data).unwrap());
+    let mut profile = vec![0_u8; 132];
+    profile[16..20].copy_from_slice(b"RGB ");
+    photo.icc_profile = Some(profile);
+    for has_alpha in [false, true] {
+        let alpha = (0..30 * 20).map(|i| (i % 256) as u8).collect();
+        photo.alpha = has_alpha.then(|| Grid::from_vec(30, 20, alpha).unwrap());
+        for name in ["a.png", "a.tif", "a.TIFF", "a.webp"] {
+            let path = folder.path().join(name);
+            save(&path, &photo).unwrap();
+            let opened = open(&path).unwrap();
+            assert_eq!(opened.rgb, photo.rgb, "{name}");
+            assert_eq!(opened.alpha, photo.alpha, "{name}");
+            assert_eq!(opened.icc_profile, photo.icc_profile, "{name}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use eframe::egui::{self, Align, Align2, Layout, vec2};
 
 use super::Options;
+use super::commands::{KeysPage, Palette};
 use super::face::{Dialog, FaceTab, Purpose, Question, Source, Steps};
 use super::job_bar::Log;
 use super::keys::{self, Action};
@@ -37,6 +38,8 @@ pub struct Setup {
     pub load: Box<dyn FnOnce() -> Result<Arc<dyn Steps>> + Send>,
     /// Asks for paths.
     pub dialog: Dialog,
+    /// Where work is kept in case of a crash; none: nowhere.
+    pub recovery: Option<PathBuf>,
 }
 
 /// The window.
@@ -49,6 +52,8 @@ pub struct App {
     are_settings_open: bool,
     weights: WeightsWindow,
     closing: Closing,
+    palette: Palette,
+    keys_page: KeysPage,
 }
 
 /// Whether the window may close.
@@ -71,8 +76,9 @@ impl App {
         let ctx = &cc.egui_ctx;
         theme::install(ctx);
         let mut settings = Settings::load(cc.storage);
+        keys::install(ctx, &settings.keys);
         let gpu = Gpu::from_render_state(state);
-        let mut face = FaceTab::new(ctx, gpu, setup.load, setup.dialog);
+        let mut face = FaceTab::new(ctx, gpu, setup.load, setup.dialog, setup.recovery);
         if setup.photo.is_some() {
             settings.tab = TabName::Face;
         }
@@ -86,6 +92,8 @@ impl App {
             are_settings_open: false,
             weights: WeightsWindow::new(ctx),
             closing: Closing::No,
+            palette: Palette::default(),
+            keys_page: KeysPage::default(),
         })
     }
 
@@ -148,8 +156,23 @@ impl App {
             let (tab, settings) = self.tab();
             tab.toolbar_ui(ui, settings);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if theme::icon_button_ui(ui, icon::SETTINGS, "Settings", "Settings").clicked() {
+                if theme::icon_button_ui(
+                    ui,
+                    icon::SETTINGS,
+                    "Settings",
+                    &keys::tip(ui.ctx(), Action::ShowSettings),
+                )
+                .clicked()
+                {
                     self.are_settings_open = !self.are_settings_open;
+                }
+                let tip = keys::tip(ui.ctx(), Action::ShowKeys);
+                if theme::icon_button_ui(ui, icon::KEYBOARD, "Keys", &tip).clicked() {
+                    self.act(ui.ctx(), Action::ShowKeys);
+                }
+                let tip = keys::tip(ui.ctx(), Action::Palette);
+                if theme::icon_button_ui(ui, icon::SEARCH, "Find an action", &tip).clicked() {
+                    self.act(ui.ctx(), Action::Palette);
                 }
                 if theme::icon_button_ui(
                     ui,
@@ -168,6 +191,25 @@ impl App {
         });
     }
 
+    /// Does what a key or the palette asks for.
+    fn act(&mut self, ctx: &egui::Context, action: Action) {
+        match action {
+            Action::Palette => self.palette.open(),
+            Action::ShowKeys => self.keys_page.is_open = !self.keys_page.is_open,
+            Action::ShowSettings => self.are_settings_open = !self.are_settings_open,
+            Action::NextTab => self.settings.tab = self.settings.tab.neighbour(1),
+            Action::PreviousTab => self.settings.tab = self.settings.tab.neighbour(-1),
+            Action::Tab(index) => {
+                let tab = TabName::ALL.get(usize::from(index));
+                self.settings.tab = tab.copied().unwrap_or(self.settings.tab);
+            }
+            _ => {
+                let (tab, settings) = self.tab();
+                tab.act(ctx, action, settings);
+            }
+        }
+    }
+
     fn windows_ui(&mut self, ctx: &egui::Context) {
         let corner = ctx.content_rect().right_top() + vec2(-theme::SPACE_LARGE, 52.0);
         egui::Window::new("Settings")
@@ -183,6 +225,10 @@ impl App {
             .default_pos(ctx.content_rect().right_bottom() - vec2(theme::SPACE_LARGE, 44.0))
             .collapsible(false)
             .show(ctx, |ui| self.log.log_ui(ui));
+        self.keys_page.page_ui(ctx, &mut self.settings.keys);
+        if let Some(action) = self.palette.palette_ui(ctx) {
+            self.act(ctx, action);
+        }
         self.weights.window_ui(ctx);
         self.tab().0.questions_ui(ctx);
         self.close_question_ui(ctx);
@@ -240,18 +286,7 @@ impl eframe::App for App {
             self.tab().0.open_dropped(dropped);
         }
         for action in keys::pressed(&ctx) {
-            match action {
-                Action::NextTab => self.settings.tab = self.settings.tab.neighbour(1),
-                Action::PreviousTab => self.settings.tab = self.settings.tab.neighbour(-1),
-                Action::Tab(index) => {
-                    let tab = TabName::ALL.get(usize::from(index));
-                    self.settings.tab = tab.copied().unwrap_or(self.settings.tab);
-                }
-                _ => {
-                    let (tab, settings) = self.tab();
-                    tab.act(&ctx, action, settings);
-                }
-            }
+            self.act(&ctx, action);
         }
 
         let bar = |vertical| {
@@ -284,6 +319,10 @@ impl eframe::App for App {
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         self.settings.save(storage);
     }
+
+    fn on_exit(&mut self) {
+        self.face.discard_kept();
+    }
 }
 
 /// Says that a file held over the window can be dropped.
@@ -305,8 +344,17 @@ fn load_models() -> Result<Arc<dyn Steps>> {
 
 /// A dialog of the system. It blocks its thread until the user has answered.
 fn system_dialog(question: &Question) -> Option<PathBuf> {
-    const PICTURES: [&str; 9] = [
-        "png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "pnm",
+    const PICTURES: [&str; 10] = [
+        "png",
+        "jpg",
+        "jpeg",
+        "webp",
+        "tif",
+        "tiff",
+        "bmp",
+        "gif",
+        "pnm",
+        "vitruvian",
     ];
     let mut dialog = rfd::FileDialog::new();
     if let Some(folder) = &question.folder {
@@ -321,6 +369,14 @@ fn system_dialog(question: &Question) -> Option<PathBuf> {
             .set_title("Choose a style photo")
             .add_filter("Pictures", &PICTURES)
             .pick_file(),
+        Purpose::OpenPart => dialog
+            .set_title("Copy the part from a mask")
+            .add_filter("Masks", &["png"])
+            .pick_file(),
+        Purpose::SaveProject => dialog
+            .set_title("Save the project")
+            .set_file_name(&question.name)
+            .save_file(),
         Purpose::SaveMask => dialog
             .set_title("Save the mask")
             .set_file_name(&question.name)
@@ -341,6 +397,7 @@ pub fn run(options: Options) -> Result<()> {
         photo: options.photo,
         load: Box::new(load_models),
         dialog: Arc::new(system_dialog),
+        recovery: eframe::storage_dir("vitruvian").map(|folder| folder.join("recovery")),
     })
 }
 

@@ -1,29 +1,59 @@
-//! Every keyboard shortcut in one table: what it does, its words, its keys.
+//! Every action in one table: what it does, in which group, its words, its keys. The keys can be changed.
 //!
-//! Left out: keys of the user's own choice.
+//! Tooltips, the command palette, the page of all keys and the keyboard itself read this table, so they always agree.
+//! The user's own keys are kept in the settings and handed to the window once ([`install`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eframe::egui::{self, Event, Key, KeyboardShortcut, Modifiers};
+use serde::{Deserialize, Serialize};
 
-/// What a key can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a key, a button or the palette can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Action {
     Open,
+    SaveProject,
     SaveResult,
     SaveMask,
     Undo,
     Redo,
+    Snapshot,
+    ShowHistory,
     Brush,
     Eraser,
     Fill,
     Pick,
+    Polygon,
+    Lasso,
+    Rectangle,
+    Ellipse,
+    Move,
+    Finish,
+    RemovePoint,
     SmallerBrush,
     LargerBrush,
+    ToggleMirror,
+    ToggleLock,
+    Grow,
+    Shrink,
+    Smooth,
+    FillHoles,
+    RemoveIslands,
+    CopyPart,
     ToggleMask,
+    ToggleOutline,
+    Solo,
+    NextView,
+    ToggleRegion,
     ToggleLive,
     Render,
     Fit,
     ActualSize,
     Cancel,
+    Palette,
+    ShowKeys,
+    ShowSettings,
     /// Makes the class with this position in the list the one that is painted.
     Class(u8),
     NextTab,
@@ -32,60 +62,94 @@ pub enum Action {
     Tab(u8),
 }
 
+/// A line of the table.
+pub struct Command {
+    pub action: Action,
+    pub group: &'static str,
+    pub words: &'static str,
+    /// The first is the one that is shown and can be changed.
+    pub keys: &'static [KeyboardShortcut],
+}
+
 const fn plain(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::NONE, key)
+}
+
+const fn shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::SHIFT, key)
 }
 
 const fn command(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::COMMAND, key)
 }
 
+const fn shift_command(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(SHIFT_COMMAND, key)
+}
+
 const SHIFT_COMMAND: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
-/// The table: action, words, keys. An action may stand in it more than once; the first keys are shown.
-/// Those with more modifiers come before those with fewer.
-const TABLE: [(Action, &str, KeyboardShortcut); 21] = [
-    (
-        Action::PreviousTab,
-        "Previous tab",
-        KeyboardShortcut::new(SHIFT_COMMAND, Key::Tab),
-    ),
-    (Action::NextTab, "Next tab", command(Key::Tab)),
-    (
-        Action::Redo,
-        "Redo",
-        KeyboardShortcut::new(SHIFT_COMMAND, Key::Z),
-    ),
-    (
-        Action::SaveMask,
-        "Save the mask",
-        KeyboardShortcut::new(SHIFT_COMMAND, Key::S),
-    ),
-    (Action::Redo, "Redo", command(Key::Y)),
-    (Action::Undo, "Undo", command(Key::Z)),
-    (Action::SaveResult, "Save the result", command(Key::S)),
-    (Action::Open, "Open a photo", command(Key::O)),
-    (Action::ActualSize, "Actual size", command(Key::Num1)),
-    (Action::Fit, "Fit to the window", command(Key::Num0)),
-    (Action::Brush, "Brush", plain(Key::B)),
-    (Action::Eraser, "Eraser", plain(Key::E)),
-    (Action::Fill, "Fill", plain(Key::G)),
-    (Action::Pick, "Pick a part", plain(Key::I)),
-    (
-        Action::SmallerBrush,
-        "Smaller brush",
-        plain(Key::OpenBracket),
-    ),
-    (
-        Action::LargerBrush,
-        "Larger brush",
-        plain(Key::CloseBracket),
-    ),
-    (Action::ToggleMask, "Show or hide the mask", plain(Key::M)),
-    (Action::ToggleLive, "Live result", plain(Key::L)),
-    (Action::Render, "Render now", plain(Key::R)),
-    (Action::Fit, "Fit to the window", plain(Key::F)),
-    (Action::Cancel, "Cancel", plain(Key::Escape)),
+const fn line(
+    action: Action,
+    group: &'static str,
+    words: &'static str,
+    keys: &'static [KeyboardShortcut],
+) -> Command {
+    Command {
+        action,
+        group,
+        words,
+        keys,
+    }
+}
+
+/// The table.
+#[rustfmt::skip]
+pub const TABLE: &[Command] = &[
+    line(Action::Open, "File", "Open a photo or a project", &[command(Key::O)]),
+    line(Action::SaveProject, "File", "Save the project", &[command(Key::S)]),
+    line(Action::SaveResult, "File", "Save the result", &[command(Key::E)]),
+    line(Action::SaveMask, "File", "Save the mask", &[shift_command(Key::S)]),
+    line(Action::Palette, "Window", "Find an action", &[command(Key::K), shift_command(Key::P)]),
+    line(Action::ShowKeys, "Window", "Show all keys", &[plain(Key::F1)]),
+    line(Action::NextTab, "Window", "Next tab", &[command(Key::Tab)]),
+    line(Action::PreviousTab, "Window", "Previous tab", &[shift_command(Key::Tab)]),
+    line(Action::ShowSettings, "Window", "Settings", &[command(Key::Comma)]),
+    line(Action::Undo, "Edit", "Undo", &[command(Key::Z)]),
+    line(Action::Redo, "Edit", "Redo", &[shift_command(Key::Z), command(Key::Y)]),
+    line(Action::Snapshot, "Edit", "Take a snapshot", &[shift_command(Key::N)]),
+    line(Action::ShowHistory, "Edit", "Show the history", &[plain(Key::H)]),
+    line(Action::Brush, "Tools", "Brush", &[plain(Key::B)]),
+    line(Action::Eraser, "Tools", "Eraser", &[plain(Key::E)]),
+    line(Action::Fill, "Tools", "Fill", &[plain(Key::G)]),
+    line(Action::Pick, "Tools", "Pick a part", &[plain(Key::I)]),
+    line(Action::Polygon, "Tools", "Polygon", &[plain(Key::P)]),
+    line(Action::Lasso, "Tools", "Lasso", &[plain(Key::L)]),
+    line(Action::Rectangle, "Tools", "Rectangle", &[plain(Key::U)]),
+    line(Action::Ellipse, "Tools", "Ellipse", &[plain(Key::O)]),
+    line(Action::Move, "Tools", "Move and bend a part", &[plain(Key::V)]),
+    line(Action::Finish, "Tools", "Finish the shape or the move", &[plain(Key::Enter)]),
+    line(Action::RemovePoint, "Tools", "Remove the last point", &[plain(Key::Backspace)]),
+    line(Action::Cancel, "Tools", "Cancel", &[plain(Key::Escape)]),
+    line(Action::SmallerBrush, "Tools", "Smaller brush", &[plain(Key::OpenBracket)]),
+    line(Action::LargerBrush, "Tools", "Larger brush", &[plain(Key::CloseBracket)]),
+    line(Action::ToggleMirror, "Tools", "Mirrored painting", &[plain(Key::X)]),
+    line(Action::ToggleLock, "Part", "Lock or unlock the part", &[plain(Key::K)]),
+    line(Action::Grow, "Part", "Grow the part", &[plain(Key::Equals), plain(Key::Plus)]),
+    line(Action::Shrink, "Part", "Shrink the part", &[plain(Key::Minus)]),
+    line(Action::Smooth, "Part", "Smooth the part", &[shift(Key::G)]),
+    line(Action::FillHoles, "Part", "Fill holes of the part", &[shift(Key::H)]),
+    line(Action::RemoveIslands, "Part", "Remove specks of the part", &[shift(Key::I)]),
+    line(Action::CopyPart, "Part", "Copy the part from another mask", &[shift_command(Key::V)]),
+    line(Action::ToggleMask, "View", "Show or hide the mask", &[plain(Key::M)]),
+    line(Action::ToggleOutline, "View", "Outlines without tint", &[shift(Key::M)]),
+    line(Action::Solo, "View", "Show this part alone", &[plain(Key::S)]),
+    line(Action::Fit, "View", "Fit to the window", &[plain(Key::F), command(Key::Num0)]),
+    line(Action::ActualSize, "View", "Actual size", &[command(Key::Num1)]),
+    line(Action::NextView, "Result", "Next view of the result", &[plain(Key::T)]),
+    line(Action::ToggleRegion, "Result", "Show the edited region", &[shift(Key::T)]),
+    line(Action::ToggleLive, "Result", "Live result", &[shift(Key::R)]),
+    line(Action::Render, "Result", "Render now", &[plain(Key::R)]),
 ];
 
 /// Held to see the photo as it was.
@@ -104,14 +168,86 @@ const DIGITS: [Key; 10] = [
     Key::Num0,
 ];
 
+/// The keys that the user chose, by action; none where an action is to have no key. Actions that are not in it keep
+/// those of the table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bindings(BTreeMap<Action, Option<KeyboardShortcut>>);
+
+impl Bindings {
+    /// The keys of an action; the first is shown.
+    pub fn of(&self, action: Action) -> Vec<KeyboardShortcut> {
+        match self.0.get(&action) {
+            Some(own) => own.iter().copied().collect(),
+            None => command_of(action).map_or_else(Vec::new, |c| c.keys.to_vec()),
+        }
+    }
+
+    /// Gives an action these keys and takes them from the action that had them.
+    pub fn set(&mut self, action: Action, keys: KeyboardShortcut) {
+        for command in TABLE.iter().filter(|c| c.action != action) {
+            if self.of(command.action).contains(&keys) {
+                self.0.insert(command.action, None);
+            }
+        }
+        self.0.insert(action, Some(keys));
+    }
+
+    /// Back to the table.
+    pub fn reset(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether any key is the user's own.
+    pub fn is_changed(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// All keys with their actions, those with more modifiers first: egui lets fewer match more.
+    fn sorted(&self) -> Vec<(KeyboardShortcut, Action)> {
+        let of = |c: &Command| {
+            let action = c.action;
+            self.of(action).into_iter().map(move |keys| (keys, action))
+        };
+        let mut all: Vec<_> = TABLE.iter().flat_map(of).collect();
+        let count = |m: Modifiers| [m.alt, m.shift, m.command, m.ctrl].map(usize::from);
+        all.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys.modifiers).iter().sum::<usize>()));
+        all
+    }
+}
+
+fn command_of(action: Action) -> Option<&'static Command> {
+    TABLE.iter().find(|command| command.action == action)
+}
+
+fn bindings_id() -> egui::Id {
+    egui::Id::unique("keys")
+}
+
+/// Makes the user's keys known to tooltips and to [`pressed`].
+pub fn install(ctx: &egui::Context, bindings: &Bindings) {
+    let bindings = Arc::new(bindings.clone());
+    ctx.data_mut(|data| data.insert_temp(bindings_id(), bindings));
+}
+
+fn installed(ctx: &egui::Context) -> Arc<Bindings> {
+    ctx.data(|data| data.get_temp(bindings_id()))
+        .unwrap_or_default()
+}
+
 /// What the keys pressed since the last frame ask for. Nothing while text is being typed.
 pub fn pressed(ctx: &egui::Context) -> Vec<Action> {
     if ctx.text_edit_focused() {
         return Vec::new();
     }
+    let keys = installed(ctx).sorted();
+    // A button or a list that has the focus is pressed with Enter, and left with Escape.
+    let has_focus = ctx.memory(|memory| memory.focused().is_some());
     ctx.input_mut(|input| {
         let mut actions = Vec::new();
-        for (action, _, shortcut) in TABLE {
+        for (shortcut, action) in keys {
+            if has_focus && shortcut.logical_key == Key::Enter {
+                continue;
+            }
             while input.consume_shortcut(&shortcut) {
                 actions.push(action);
             }
@@ -159,20 +295,31 @@ pub fn class_keys(position: usize) -> String {
     }
 }
 
+/// The keys of an action, as they are written on a keyboard; empty when it has none.
+pub fn keys_text(ctx: &egui::Context, action: Action) -> String {
+    let keys = installed(ctx).of(action);
+    keys.first()
+        .map_or_else(String::new, |keys| ctx.format_shortcut(keys))
+}
+
 /// An action's words with its keys, for tooltips.
 pub fn tip(ctx: &egui::Context, action: Action) -> String {
-    let found = TABLE.iter().find(|(of, ..)| *of == action);
-    found.map_or_else(String::new, |(_, words, keys)| {
-        format!("{words} ({})", ctx.format_shortcut(keys))
-    })
+    let words = command_of(action).map_or("", |command| command.words);
+    let keys = keys_text(ctx, action);
+    if keys.is_empty() {
+        words.to_owned()
+    } else {
+        format!("{words} ({keys})")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn press(key: Key, modifiers: Modifiers) -> Vec<Action> {
+    fn press_with(bindings: &Bindings, key: Key, modifiers: Modifiers) -> Vec<Action> {
         let ctx = egui::Context::default();
+        install(&ctx, bindings);
         let mut input = egui::RawInput::default();
         input.events.push(Event::ModifiersChanged(modifiers));
         input.events.push(Event::Key {
@@ -188,12 +335,18 @@ mod tests {
         actions
     }
 
+    fn press(key: Key, modifiers: Modifiers) -> Vec<Action> {
+        press_with(&Bindings::default(), key, modifiers)
+    }
+
     #[test]
     fn keys_with_more_modifiers_win() {
         assert_eq!(press(Key::Z, Modifiers::COMMAND), [Action::Undo]);
         assert_eq!(press(Key::Z, SHIFT_COMMAND), [Action::Redo]);
         assert_eq!(press(Key::Y, Modifiers::COMMAND), [Action::Redo]);
         assert_eq!(press(Key::Z, Modifiers::NONE), []);
+        assert_eq!(press(Key::G, Modifiers::NONE), [Action::Fill]);
+        assert_eq!(press(Key::G, Modifiers::SHIFT), [Action::Smooth]);
     }
 
     #[test]
@@ -210,11 +363,39 @@ mod tests {
     }
 
     #[test]
-    fn no_two_actions_share_their_keys() {
-        for (i, (a, _, keys)) in TABLE.iter().enumerate() {
-            let same = TABLE[..i].iter().find(|(_, _, other)| other == keys);
-            assert!(same.is_none(), "{a:?}");
+    fn no_two_actions_share_their_keys_and_each_has_one_line() {
+        let all = Bindings::default().sorted();
+        for (i, (keys, action)) in all.iter().enumerate() {
+            let same = all[..i].iter().find(|(other, _)| other == keys);
+            assert!(same.is_none(), "{action:?} and {same:?}");
             assert_ne!(keys.logical_key, COMPARE);
         }
+        for (i, command) in TABLE.iter().enumerate() {
+            assert!(TABLE[..i].iter().all(|c| c.action != command.action));
+            assert!(!command.keys.is_empty(), "{:?}", command.action);
+        }
+    }
+
+    #[test]
+    fn own_keys_replace_those_of_the_table_and_are_taken_from_others() {
+        let mut bindings = Bindings::default();
+        bindings.set(Action::Brush, plain(Key::E));
+        assert_eq!(
+            press_with(&bindings, Key::E, Modifiers::NONE),
+            [Action::Brush]
+        );
+        assert_eq!(press_with(&bindings, Key::B, Modifiers::NONE), []);
+        assert_eq!(bindings.of(Action::Eraser), []);
+        let ctx = egui::Context::default();
+        install(&ctx, &bindings);
+        assert_eq!(tip(&ctx, Action::Brush), "Brush (E)");
+        assert_eq!(tip(&ctx, Action::Eraser), "Eraser");
+        let text = serde_json::to_string(&bindings).unwrap();
+        assert_eq!(serde_json::from_str::<Bindings>(&text).unwrap(), bindings);
+        bindings.reset();
+        assert_eq!(
+            press_with(&bindings, Key::E, Modifiers::NONE),
+            [Action::Eraser]
+        );
     }
 }

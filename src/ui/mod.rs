@@ -2,6 +2,7 @@
 
 mod app;
 mod canvas;
+mod commands;
 pub mod face;
 mod job_bar;
 mod keys;

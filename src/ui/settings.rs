@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use eframe::egui;
 use serde::{Deserialize, Serialize};
 
+use super::keys::Bindings;
 use super::tab::TabName;
+use crate::face::mask::Tip;
 
 /// The key in eframe's storage; a change that old settings cannot be read into gets a new number.
 pub const KEY: &str = "vitruvian_settings_v1";
 
 /// Brush diameters in photo pixels.
-pub const BRUSH_PX: std::ops::RangeInclusive<f32> = 1.0..=250.0;
+pub const BRUSH_PX: std::ops::RangeInclusive<f32> = 1.0..=300.0;
 
 /// Everything that is remembered. Fields that an older version did not write take their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +31,51 @@ pub struct Settings {
     pub outline: bool,
     /// Render after each stroke.
     pub live: bool,
+    pub tools: ToolSettings,
+    pub keys: Bindings,
 }
+
+/// How the painting tools work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolSettings {
+    pub tip: Tip,
+    /// Length of the stabiliser's string in points of the screen; 0 is off.
+    pub steady_points: f32,
+    /// Paint the other side of the face too.
+    pub mirror: bool,
+    /// Fill the class everywhere, connected or not.
+    pub fill_all: bool,
+    /// Fill stops at edges of the photo.
+    pub fill_to_edges: bool,
+    /// What counts as an edge: a change of brightness, 1 to 255.
+    pub edge: f32,
+    /// The lips and the mouth between them move together.
+    pub whole_mouth: bool,
+    /// By how much a part grows, shrinks or is smoothed, in photo pixels.
+    pub reshape_px: f32,
+    /// Side of the largest hole that is filled and speck that is removed, in photo pixels.
+    pub speck_px: f32,
+}
+
+impl Default for ToolSettings {
+    fn default() -> Self {
+        Self {
+            tip: Tip::Round,
+            steady_points: 0.0,
+            mirror: false,
+            fill_all: false,
+            fill_to_edges: false,
+            edge: 40.0,
+            whole_mouth: true,
+            reshape_px: 3.0,
+            speck_px: 12.0,
+        }
+    }
+}
+
+/// Longest string of the stabiliser.
+pub const STEADY_POINTS: std::ops::RangeInclusive<f32> = 0.0..=60.0;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -41,6 +87,8 @@ impl Default for Settings {
             mask_opacity: 0.45,
             outline: true,
             live: true,
+            tools: ToolSettings::default(),
+            keys: Bindings::default(),
         }
     }
 }
@@ -73,6 +121,12 @@ impl Settings {
             default.brush_px,
         );
         self.mask_opacity = in_range(self.mask_opacity, 0.0, 1.0, default.mask_opacity);
+        let (tools, usual) = (&mut self.tools, ToolSettings::default());
+        let longest = *STEADY_POINTS.end();
+        tools.steady_points = in_range(tools.steady_points, 0.0, longest, usual.steady_points);
+        tools.edge = in_range(tools.edge, 1.0, 255.0, usual.edge);
+        tools.reshape_px = in_range(tools.reshape_px, 1.0, 200.0, usual.reshape_px);
+        tools.speck_px = in_range(tools.speck_px, 1.0, 500.0, usual.speck_px);
         self
     }
 }
@@ -145,7 +199,7 @@ mod tests {
             Settings::load(Some(&storage))
         };
         assert_eq!(stored("nonsense"), Settings::default());
-        assert_eq!(stored("(brush_px: 9000.0, live: false)").brush_px, 250.0);
+        assert_eq!(stored("(brush_px: 9000.0, live: false)").brush_px, 300.0);
         let older = stored("(live: false)");
         assert!(!older.live && older.outline);
     }

@@ -95,14 +95,15 @@ pub const ROW_HEIGHT: f32 = 24.0;
 /// Height of a line in the list of parts: all 19 and what is below them fit into the smallest window.
 pub const LIST_ROW_HEIGHT: f32 = 22.0;
 /// Width of the class list.
-pub const SIDE_WIDTH: f32 = 216.0;
+pub const SIDE_WIDTH: f32 = 244.0;
 
 /// The family for headings and chosen things.
 pub fn strong() -> FontFamily {
     FontFamily::Name("strong".into())
 }
 
-/// Names of the icons in `assets/fonts/phosphor-icons.ttf`.
+/// Names of the icons in `assets/fonts/phosphor-icons.ttf`. The font has a few more than are in use at any time.
+#[allow(dead_code)]
 pub mod icon {
     pub const OPEN: &str = "\u{E256}";
     pub const SAVE: &str = "\u{E248}";
@@ -129,6 +130,47 @@ pub mod icon {
     pub const SPLIT: &str = "\u{E0A0}";
     pub const FACE: &str = "\u{E6FC}";
     pub const PHOTO: &str = "\u{E2CA}";
+    pub const POLYGON: &str = "\u{E6D0}";
+    pub const LASSO: &str = "\u{EDC6}";
+    pub const RECTANGLE: &str = "\u{E3F0}";
+    pub const ELLIPSE: &str = "\u{E18A}";
+    pub const MOVE: &str = "\u{E0A4}";
+    pub const LOCKED: &str = "\u{E308}";
+    pub const UNLOCKED: &str = "\u{E30A}";
+    pub const MIRROR: &str = "\u{ED6A}";
+    pub const MORE: &str = "\u{E1FE}";
+    pub const SNAPSHOT: &str = "\u{E10E}";
+    pub const HISTORY: &str = "\u{E1A0}";
+    pub const KEYBOARD: &str = "\u{E2D8}";
+    pub const SEARCH: &str = "\u{E30C}";
+    pub const LEFT: &str = "\u{E138}";
+    pub const RIGHT: &str = "\u{E13A}";
+    pub const DOWN: &str = "\u{E136}";
+    pub const PASTE: &str = "\u{E196}";
+    pub const COPY: &str = "\u{E1CA}";
+    pub const SQUARE: &str = "\u{E45E}";
+    pub const HEAT: &str = "\u{E242}";
+    pub const COLUMNS: &str = "\u{E546}";
+    pub const TRASH: &str = "\u{E4A6}";
+    pub const RESTORE: &str = "\u{E036}";
+    pub const REGION: &str = "\u{E69A}";
+    pub const COMPARE: &str = "\u{E18C}";
+    pub const PROJECT: &str = "\u{EB2A}";
+    pub const DEVICE: &str = "\u{E628}";
+    pub const BEND: &str = "\u{E6DE}";
+    pub const HELP: &str = "\u{E3E8}";
+    // For the other areas' tabs.
+    pub const PERSON: &str = "\u{E3A8}";
+    pub const PEOPLE: &str = "\u{E4D6}";
+    pub const WALK: &str = "\u{E73A}";
+    pub const PATH: &str = "\u{E39C}";
+    pub const CHART: &str = "\u{E154}";
+    pub const PLAY: &str = "\u{E3D0}";
+    pub const PAUSE: &str = "\u{E39E}";
+    pub const STOP: &str = "\u{E46C}";
+    pub const BACK: &str = "\u{E5A4}";
+    pub const FORWARD: &str = "\u{E5A6}";
+    pub const LAB: &str = "\u{E79E}";
 }
 
 /// Fonts and both styles. Call once for each context.

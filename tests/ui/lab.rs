@@ -16,6 +16,7 @@ fn window() -> Harness<'static, App> {
         photo: None,
         load: Box::new(move || Ok(stub as std::sync::Arc<dyn vitruvian::ui::face::Steps>)),
         dialog: std::sync::Arc::new(|_| None),
+        recovery: None,
     };
     let mut harness = Harness::builder()
         .with_size(vec2(1280.0, 800.0))

@@ -99,7 +99,7 @@ fn mask_and_result_are_saved_as_shown() {
 
     let result_path = window.folder.path().join("result.png");
     window.answer(Some(result_path.clone()));
-    window.key(Key::S, Modifiers::COMMAND);
+    window.key(Key::E, Modifiers::COMMAND);
     window.settle();
     let (saved, original) = (photo::open(&result_path).unwrap().rgb, photo());
     for y in 0..PHOTO[1] {

@@ -6,6 +6,8 @@
 mod face;
 mod kernels;
 mod motion;
+#[cfg(feature = "gui")]
+mod painting;
 mod pose;
 
 use std::time::Instant;
@@ -23,6 +25,8 @@ pub fn run(subject: BenchSubject, json: bool) -> Result<()> {
         BenchSubject::Face => face::run(json),
         BenchSubject::Motion => motion::run(json),
         BenchSubject::Pose => pose::run(json),
+        #[cfg(feature = "gui")]
+        BenchSubject::Painting => painting::run(json),
     }
 }
 

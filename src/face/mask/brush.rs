@@ -1,8 +1,18 @@
-//! The round brush. A stroke is a chain of capsules: each pointer move paints every pixel whose
-//! centre is within the radius of the segment, so fast strokes have no gaps and no bead shapes.
+//! The brush, round or square. A stroke is a chain of capsules: each pointer move paints every pixel whose centre is
+//! within the radius of the segment (for the square brush: inside a square that glides along it), so fast strokes
+//! have no gaps and no bead shapes.
 
-use super::{Labels, Patch};
+use super::rules::paint_run;
+use super::{Axis, Labels, Patch, Rules};
 use crate::raster::Rect;
+
+/// The brush's outline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Tip {
+    #[default]
+    Round,
+    Square,
+}
 
 /// A brush stroke in progress: paints at once, and remembers what it covered in one growing
 /// patch.
@@ -10,6 +20,8 @@ use crate::raster::Rect;
 pub struct Stroke {
     class: u8,
     radius_px: f32,
+    tip: Tip,
+    rules: Rules,
     last: Option<[f32; 2]>,
     before: Option<Patch>,
 }
@@ -21,16 +33,25 @@ impl Stroke {
         Self {
             class,
             radius_px: radius_px.max(0.5),
+            tip: Tip::Round,
+            rules: Rules::default(),
             last: None,
             before: None,
         }
     }
 
+    /// The same with another outline, and with what may be painted over.
+    pub fn with(self, tip: Tip, rules: Rules) -> Self {
+        Self { tip, rules, ..self }
+    }
+
     /// Moves to `point_in_image` and paints from the last point to it (a dot, for the first).
     /// Returns the rectangle painted, for the upload; empty when nothing lies inside the mask.
     pub fn to(&mut self, mask: &mut Labels, point_in_image: [f32; 2]) -> Rect {
-        let class = self.class;
-        self.extend(mask, point_in_image, |span, _, _| span.fill(class))
+        let guard = self.rules.guard;
+        self.extend(mask, point_in_image, |run, class, _, _| {
+            paint_run(run, class, guard);
+        })
     }
 
     /// Like [`Stroke::to`], but paints the labels of `original`, a mask of the same size, instead of the class.
@@ -40,28 +61,41 @@ impl Stroke {
         original: &Labels,
         point_in_image: [f32; 2],
     ) -> Rect {
-        self.extend(mask, point_in_image, |span, x, y| {
-            if let Some(kept) = original.row(y).get(x..x + span.len()) {
-                span.copy_from_slice(kept);
+        let guard = self.rules.guard;
+        self.extend(mask, point_in_image, |run, _, x, y| {
+            let kept = original.row(y).get(x..x + run.len()).unwrap_or_default();
+            for (label, kept) in run.iter_mut().zip(kept) {
+                if guard.allows(*label) {
+                    *label = *kept;
+                }
             }
         })
     }
 
-    /// Calls `paint` with each run of labels between the last point and this one, and where it begins.
+    /// Calls `paint` with each run of labels between the last point and this one, the class to paint and where the
+    /// run begins; once more for the mirrored side.
     fn extend(
         &mut self,
         mask: &mut Labels,
         point_in_image: [f32; 2],
-        paint: impl Fn(&mut [u8], usize, usize),
+        paint: impl Fn(&mut [u8], u8, usize, usize),
     ) -> Rect {
         let from = self.last.replace(point_in_image).unwrap_or(point_in_image);
-        let rect = capsule_rect(from, point_in_image, self.radius_px, mask.bounds());
-        if rect.is_empty() {
-            return rect;
+        let sides: Vec<(Option<Axis>, u8)> = self.rules.sides(self.class).collect();
+        let mut touched = Rect::default();
+        for (axis, class) in sides {
+            let at = |p: [f32; 2]| axis.map_or(p, |axis| axis.reflect(p));
+            let (a, b) = (at(from), at(point_in_image));
+            let rect = capsule_rect(a, b, self.radius_px, mask.bounds());
+            if rect.is_empty() {
+                continue;
+            }
+            self.remember(mask, rect);
+            let brush = (self.tip, self.radius_px);
+            paint_capsule(mask, rect, a, b, brush, |run, x, y| paint(run, class, x, y));
+            touched = touched.union(rect);
         }
-        self.remember(mask, rect);
-        paint_capsule(mask, rect, from, point_in_image, self.radius_px, paint);
-        rect
+        touched
     }
 
     /// Ends the stroke. Gives what it painted over, cut to the pixels that changed; none when
@@ -158,11 +192,15 @@ fn paint_capsule(
     rect: Rect,
     a: [f32; 2],
     b: [f32; 2],
-    radius_px: f32,
+    (tip, radius_px): (Tip, f32),
     paint: impl Fn(&mut [u8], usize, usize),
 ) {
     for y in rect.y..rect.bottom() {
-        let Some((left, right)) = row_span(a, b, radius_px, y as f32 + 0.5) else {
+        let span = match tip {
+            Tip::Round => row_span(a, b, radius_px, y as f32 + 0.5),
+            Tip::Square => square_span(a, b, radius_px, y as f32 + 0.5),
+        };
+        let Some((left, right)) = span else {
             continue;
         };
         // Centres x + ½ with left ≤ x + ½ ≤ right.
@@ -183,6 +221,27 @@ fn paint_capsule(
             paint(pixel, column, row);
         }
     }
+}
+
+/// Where the line at height `y` is inside a square of `radius` to each side that glides along the segment.
+fn square_span(a: [f32; 2], b: [f32; 2], radius: f32, y: f32) -> Option<(f32, f32)> {
+    let (low, high) = (y - radius, y + radius);
+    // The part of the segment from whose points the square reaches this height.
+    let (mut t0, mut t1) = (0.0_f32, 1.0_f32);
+    let dy = b[1] - a[1];
+    if dy.abs() < 1e-6 {
+        if !(low..=high).contains(&a[1]) {
+            return None;
+        }
+    } else {
+        let (u, v) = ((low - a[1]) / dy, (high - a[1]) / dy);
+        (t0, t1) = (t0.max(u.min(v)), t1.min(u.max(v)));
+        if t0 > t1 {
+            return None;
+        }
+    }
+    let x = |t: f32| a[0] + t * (b[0] - a[0]);
+    Some((x(t0).min(x(t1)) - radius, x(t0).max(x(t1)) + radius))
 }
 
 /// Where the line at height `y` is inside the capsule.
@@ -353,5 +412,49 @@ mod tests {
         // Painting what is there already leaves nothing to undo.
         assert_eq!(brush_dot(&mut mask, [2000.0, 2000.0], 50.0, 1), None);
         assert_eq!(brush_dot(&mut mask, [-400.0, 9.0], 50.0, 1), None);
+    }
+
+    #[test]
+    fn a_square_brush_paints_squares_and_their_sweep() {
+        let mut mask = Grid::new(60, 60, 0);
+        let mut stroke = Stroke::new(2, 5.0).with(Tip::Square, Rules::default());
+        stroke.to(&mut mask, [20.0, 20.0]);
+        assert_eq!(mask.data.iter().filter(|&&c| c == 2).count(), 100);
+        stroke.to(&mut mask, [40.0, 40.0]);
+        // Two triangles of 20 × 20 are not swept from the hull of both squares.
+        let painted = mask.data.iter().filter(|&&c| c == 2).count();
+        assert!(painted.abs_diff(30 * 30 - 400) <= 20, "{painted}");
+        assert_eq!((mask.get(44, 44), mask.get(44, 16)), (Some(&2), Some(&0)));
+    }
+
+    #[test]
+    fn a_mirrored_guarded_stroke_paints_both_sides_and_undoes_as_one() {
+        use crate::face::labels::id;
+        let mut mask = Grid::new(100, 40, id::SKIN);
+        for y in 0..40 {
+            mask.row_mut(y)[..8].fill(id::HAIR);
+        }
+        let before = mask.clone();
+        let rules = Rules {
+            guard: super::super::Guard::ALL.never(id::HAIR),
+            axis: Some(Axis {
+                point: [50.0, 0.0],
+                along: [0.0, 1.0],
+            }),
+        };
+        let mut stroke = Stroke::new(id::R_BROW, 4.0).with(Tip::Round, rules);
+        stroke.to(&mut mask, [10.5, 20.5]);
+        stroke.to(&mut mask, [30.5, 20.5]);
+        assert_eq!(mask.get(20, 20), Some(&id::R_BROW));
+        assert_eq!(mask.get(79, 20), Some(&id::L_BROW));
+        assert_eq!(mask.get(7, 20), Some(&id::HAIR));
+        let count = |class| mask.data.iter().filter(|l| **l == class).count();
+        assert!(
+            count(id::L_BROW) > count(id::R_BROW),
+            "hair keeps its pixels"
+        );
+        let mut patch = stroke.finish(&mask).unwrap();
+        patch.swap(&mut mask);
+        assert_eq!(mask, before);
     }
 }

@@ -1,7 +1,7 @@
-//! Flood fill, by horizontal runs: memory follows the outline, not the area.
+//! Flood fill, by horizontal runs: memory follows the outline, not the area. One kind stops at edges of the photo.
 
 use super::{Labels, Patch};
-use crate::raster::Rect;
+use crate::raster::{Grid, Rect, Rgb};
 
 /// Gives `class` to the connected area (4 neighbours) of equal labels around pixel (`x`, `y`).
 /// None when the point is outside or the area has that class already.
@@ -50,6 +50,67 @@ pub fn fill(mask: &mut Labels, x: usize, y: usize, class: u8) -> Option<Patch> {
     Some(patch)
 }
 
+/// The labels after a fill from pixel (`x`, `y`) that stays in the connected area of equal labels and does not cross
+/// places where the photo changes by `edge` or more from one side of a pixel to the other, 0 to 255. The edge's own
+/// pixels are painted, so that two fills from both sides meet. None when nothing changes.
+pub fn fill_to_edges(
+    mask: &Labels,
+    photo: &Rgb,
+    (x, y): (usize, usize),
+    class: u8,
+    edge: f32,
+) -> Option<Patch> {
+    let old = *mask.get(x, y)?;
+    if old == class || (photo.width, photo.height) != (mask.width, mask.height) {
+        return None;
+    }
+    let mut is_seen = Grid::new(mask.width, mask.height, false);
+    let mut rect = Rect::new(x, y, 1, 1);
+    let start = (x, y);
+    let mut queue = vec![start];
+    is_seen.set(x, y, true);
+    while let Some((x, y)) = queue.pop() {
+        // The pixel that was clicked may lie on an edge itself.
+        rect = rect.union(Rect::new(x, y, 1, 1));
+        if contrast_at(photo, x, y) >= edge && (x, y) != start {
+            continue;
+        }
+        let around = [
+            x.checked_sub(1).map(|x| (x, y)),
+            Some((x + 1, y)),
+            y.checked_sub(1).map(|y| (x, y)),
+            Some((x, y + 1)),
+        ];
+        for (x, y) in around.into_iter().flatten() {
+            if mask.get(x, y) == Some(&old) && is_seen.get(x, y) == Some(&false) {
+                is_seen.set(x, y, true);
+                queue.push((x, y));
+            }
+        }
+    }
+    let mut labels = mask.crop(rect).data;
+    for (label, seen) in labels.iter_mut().zip(is_seen.crop(rect).data) {
+        if seen {
+            *label = class;
+        }
+    }
+    Some(Patch { rect, labels })
+}
+
+/// How much the photo changes across a pixel, 0 to 255: Sobel's gradient of the brightness, scaled so that a step of
+/// 100 gives 100.
+fn contrast_at(photo: &Rgb, x: usize, y: usize) -> f32 {
+    let at = |dx: isize, dy: isize| {
+        let x = x.saturating_add_signed(dx).min(photo.width - 1);
+        let y = y.saturating_add_signed(dy).min(photo.height - 1);
+        let [r, g, b] = photo.get(x, y).unwrap_or_default().map(f32::from);
+        0.299 * r + 0.587 * g + 0.114 * b
+    };
+    let column = |dx| at(dx, -1) + 2.0 * at(dx, 0) + at(dx, 1);
+    let row = |dy| at(-1, dy) + 2.0 * at(0, dy) + at(1, dy);
+    (column(1) - column(-1)).hypot(row(1) - row(-1)) / 4.0
+}
+
 /// Gives `class` to every pixel that has class `old`, connected or not.
 pub fn replace_class(mask: &mut Labels, old: u8, class: u8) -> Option<Patch> {
     if old == class {
@@ -81,7 +142,27 @@ pub fn replace_class(mask: &mut Labels, old: u8, class: u8) -> Option<Patch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raster::Grid;
+
+    #[test]
+    fn an_edge_of_the_photo_stops_the_fill() {
+        let mut photo = Rgb::new(40, 20, [100, 100, 100]);
+        for y in 0..20 {
+            for x in 20..40 {
+                photo.set(x, y, [180, 180, 180]);
+            }
+        }
+        let mask = Grid::new(40, 20, 1);
+        let count = |edge: f32, at: (usize, usize)| {
+            let patch = fill_to_edges(&mask, &photo, at, 13, edge).unwrap();
+            patch.labels.iter().filter(|l| **l == 13).count()
+        };
+        // The step of 80 is felt on both of its sides: columns 19 and 20.
+        assert_eq!(count(60.0, (5, 10)), 20 * 20);
+        assert_eq!(count(60.0, (30, 10)), 20 * 20);
+        assert_eq!(count(120.0, (5, 10)), 800, "too weak an edge");
+        assert_eq!(fill_to_edges(&mask, &photo, (5, 10), 1, 60.0), None);
+        assert_eq!(fill_to_edges(&mask, &photo, (50, 10), 2, 60.0), None);
+    }
 
     #[test]
     fn fills_the_connected_area_only() {

@@ -2,20 +2,30 @@
 //!
 //! Every tool returns a [`Patch`]: the rectangle it touched and the labels that were there. Work
 //! and memory follow that rectangle, never the photo, so a 4096² mask paints like a small one.
-//!
-//! Left out: moving and reshaping of parts.
 
 mod brush;
 mod file;
 mod fill;
 mod history;
+mod history_file;
+mod nearest;
+mod packed;
+mod part;
 mod region;
+mod reshape;
+mod rules;
+mod steady;
 
-pub use brush::{Stroke, brush_dot};
+pub use brush::{Stroke, Tip, brush_dot};
 pub use file::{decode_mask, encode_mask, read_mask, write_mask};
-pub use fill::{fill, replace_class};
-pub use history::History;
+pub use fill::{fill, fill_to_edges, replace_class};
+pub use history::{History, Step};
+pub use packed::Packed;
+pub use part::{Part, Placement, copy_part};
 pub use region::{changed, changed_rect, dilate, distance_outside, squared_distance};
+pub use reshape::{Reshape, class_rect, reshape};
+pub use rules::{Axis, Guard, Rules, ellipse, paint_polygon, rectangle};
+pub use steady::Steady;
 
 use crate::raster::{Grid, Rect};
 

@@ -1,15 +1,18 @@
-//! The list of parts at the left: colour, name, key, whether it is shown, and whether it takes the other photo's style.
+//! The list of parts at the left: colour, name, key, whether it is locked, whether it is shown, and whether it takes
+//! the other photo's style.
 
 use eframe::egui::{self, Align2, Color32, FontId, Rect, Sense, Stroke, StrokeKind, pos2, vec2};
 
 use crate::face::labels::{self, CLASS_COUNT, Class, id};
+use crate::face::mask::Guard;
+use crate::face::project::ProjectView;
 use crate::gpu::CLASS_SLOTS;
 use crate::ui::keys;
 use crate::ui::theme::LIST_ROW_HEIGHT as ROW_HEIGHT;
 use crate::ui::theme::{self, icon};
 
 /// The order of the list, and so of the digit keys: what is painted most comes first.
-const ORDER: [u8; CLASS_COUNT] = [
+pub const ORDER: [u8; CLASS_COUNT] = [
     id::SKIN,
     id::L_BROW,
     id::R_BROW,
@@ -36,6 +39,12 @@ pub struct Classes {
     /// The class that the brush paints.
     pub active: u8,
     shown: [bool; CLASS_COUNT],
+    /// The only class that is shown; none for all that are.
+    solo: Option<u8>,
+    /// Which are never painted over.
+    locked: [bool; CLASS_COUNT],
+    /// The only class that is painted over; none for all.
+    pub only_over: Option<u8>,
     /// Which take the other photo's style.
     restyled: [bool; CLASS_COUNT],
 }
@@ -45,6 +54,9 @@ impl Default for Classes {
         Self {
             active: id::HAIR,
             shown: [true; CLASS_COUNT],
+            solo: None,
+            locked: [false; CLASS_COUNT],
+            only_over: None,
             restyled: [true; CLASS_COUNT],
         }
     }
@@ -66,6 +78,9 @@ impl Classes {
         if let Some(shown) = self.shown.get_mut(usize::from(class)) {
             self.active = class;
             *shown = true;
+            if self.solo.is_some() {
+                self.solo = Some(class);
+            }
         }
     }
 
@@ -74,12 +89,66 @@ impl Classes {
         labels::by_id(self.active).map_or("", |class| class.title)
     }
 
+    /// The same within a sentence.
+    pub fn active_name(&self) -> String {
+        self.active_title().to_lowercase()
+    }
+
+    /// Shows the active class alone, or all again.
+    pub fn toggle_solo(&mut self) {
+        self.solo = match self.solo {
+            Some(_) => None,
+            None => Some(self.active),
+        };
+    }
+
+    /// What a project remembers of it.
+    pub fn view(&self) -> ProjectView {
+        let classes = 0..CLASS_COUNT as u8;
+        ProjectView {
+            active_class: self.active,
+            locked_classes: classes.filter(|class| self.is_locked(*class)).collect(),
+        }
+    }
+
+    /// As a project remembers it.
+    pub fn set_view(&mut self, view: &ProjectView) {
+        self.locked = [false; CLASS_COUNT];
+        view.locked_classes
+            .iter()
+            .for_each(|class| self.toggle_lock(*class));
+        self.activate(view.active_class);
+    }
+
+    /// What tools may paint over.
+    pub fn guard(&self) -> Guard {
+        let all = self.only_over.map_or(Guard::ALL, Guard::only);
+        let locked = self
+            .locked
+            .iter()
+            .enumerate()
+            .filter(|(_, locked)| **locked);
+        locked.fold(all, |guard, (class, _)| guard.never(class as u8))
+    }
+
+    /// Whether a class is never painted over.
+    pub fn is_locked(&self, class: u8) -> bool {
+        self.locked.get(usize::from(class)).is_some_and(|l| *l)
+    }
+
+    pub fn toggle_lock(&mut self, class: u8) {
+        if let Some(locked) = self.locked.get_mut(usize::from(class)) {
+            *locked = !*locked;
+        }
+    }
+
     /// Colours for the overlay. The background is never tinted.
     pub fn palette(&self) -> [[f32; 4]; CLASS_SLOTS] {
         let mut palette = [[0.0; 4]; CLASS_SLOTS];
         let classes = labels::CLASSES.iter().zip(self.shown);
         for (slot, (class, shown)) in palette.iter_mut().zip(classes) {
             let [r, g, b] = class.screen.map(|v| f32::from(v) / 255.0);
+            let shown = self.solo.map_or(shown, |solo| solo == class.id);
             let is_tinted = shown && class.id != id::BACKGROUND;
             *slot = [r, g, b, if is_tinted { 1.0 } else { 0.0 }];
         }
@@ -159,7 +228,10 @@ impl Classes {
             colors.text,
         );
         painter.text(
-            pos2(rect.right() - 62.0, rect.center().y),
+            pos2(
+                rect.right() - if has_reference { 86.0 } else { 60.0 },
+                rect.center().y,
+            ),
             Align2::RIGHT_CENTER,
             keys::class_keys(position),
             FontId::proportional(11.5),
@@ -210,12 +282,23 @@ impl Classes {
                 *shown = !*shown;
             }
         }
+        let is_locked = self.is_locked(class.id);
+        let (icon, word) = if is_locked {
+            (icon::LOCKED, "Unlock")
+        } else {
+            (icon::UNLOCKED, "Lock")
+        };
+        let name = format!("{word} {lower}");
+        let tip = "Never paint over this part";
+        if toggle(40.0, icon, name, tip, is_locked) {
+            self.toggle_lock(class.id);
+        }
         let mut restyled = false;
         if has_reference {
             let on = self.restyled.get(index).copied().unwrap_or(true);
             let name = format!("Style of {lower}");
             if toggle(
-                42.0,
+                64.0,
                 if on { icon::STYLE } else { "–" },
                 name,
                 "Take the style from the other photo",
@@ -254,6 +337,18 @@ mod tests {
     }
 
     #[test]
+    fn locks_and_the_only_class_make_one_guard() {
+        let mut classes = Classes::default();
+        assert_eq!(classes.guard(), Guard::ALL);
+        classes.toggle_lock(id::HAIR);
+        assert!(!classes.guard().allows(id::HAIR) && classes.guard().allows(id::SKIN));
+        classes.only_over = Some(id::SKIN);
+        assert!(classes.guard().allows(id::SKIN) && !classes.guard().allows(id::NOSE));
+        classes.toggle_lock(id::SKIN);
+        assert!(!classes.guard().allows(id::SKIN));
+    }
+
+    #[test]
     fn hidden_classes_are_not_tinted_and_painting_one_shows_it() {
         let mut classes = Classes::default();
         assert_eq!(classes.palette()[usize::from(id::BACKGROUND)][3], 0.0);
@@ -263,5 +358,10 @@ mod tests {
         assert_eq!(classes.palette()[usize::from(id::NOSE)][3], 1.0);
         classes.activate(77);
         assert_eq!(classes.active, id::NOSE);
+        classes.toggle_solo();
+        let tinted = classes.palette().iter().filter(|c| c[3] > 0.0).count();
+        assert_eq!((tinted, classes.palette()[2][3]), (1, 1.0));
+        classes.toggle_solo();
+        assert_eq!(classes.palette().iter().filter(|c| c[3] > 0.0).count(), 18);
     }
 }

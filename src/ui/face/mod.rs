@@ -1,9 +1,17 @@
 //! The face tab: open a photo, paint its mask, see the face change, save.
 //!
-//! [`work`] is the data, [`tab`] what happens to it, [`steps`] what jobs do; the rest draws.
+//! [`work`] is the data, [`tab`] and [`actions`] what happens to it, [`steps`] what jobs do; the rest draws.
 
+mod actions;
 mod classes;
+mod history_panel;
+mod keeping;
+mod mirror;
+mod moving;
+mod options;
+mod outline;
 mod panels;
+mod result;
 mod screen;
 mod steps;
 mod style;
@@ -12,6 +20,7 @@ mod tools;
 mod views;
 mod work;
 
+pub use classes::at_position as class_at_position;
 pub use steps::{Dialog, OtherStyle, Purpose, Question, Source, Steps, Style, Value};
 pub use tab::FaceTab;
 pub use work::{Edit, Work};

@@ -3,14 +3,17 @@
 use eframe::egui::{self, Align, Button, Layout, RichText, vec2};
 
 use super::steps::{Purpose, Source};
-use super::tab::{FaceTab, Job};
+use super::tab::{FaceTab, Job, Side};
 use super::tools::Tool;
 use super::work::Work;
 use crate::ui::job_bar::Log;
 use crate::ui::keys::{self, Action};
-use crate::ui::settings::{BRUSH_PX, Settings};
+use crate::ui::settings::Settings;
 use crate::ui::theme::{self, icon};
 use crate::ui::{job_bar, question};
+
+/// The words of the bar's buttons are left out where less than this many points are free.
+const ROOM_FOR_WORDS: f32 = 300.0;
 
 /// A button with icon and words. Returns its action when it was clicked.
 fn text_button_ui(
@@ -20,10 +23,30 @@ fn text_button_ui(
     action: Action,
     enabled: bool,
 ) -> Option<Action> {
-    let button = Button::new(format!("{icon}  {text}"));
+    // Beside the tabs of a small window there is room for the icons only.
+    let label = match ui.available_width() < ROOM_FOR_WORDS {
+        true => icon.to_owned(),
+        false => format!("{icon}  {text}"),
+    };
+    let button = Button::new(label);
     let response = ui.add_enabled(enabled, button).accessible_name(text);
     let response = response.on_hover_text(keys::tip(ui.ctx(), action));
     response.clicked().then_some(action)
+}
+
+/// How strongly the parts are tinted.
+fn opacity_ui(ui: &mut egui::Ui, settings: &mut Settings) {
+    ui.spacing_mut().slider_width = 44.0;
+    let mut percent = settings.mask_opacity * 100.0;
+    let slider = egui::Slider::new(&mut percent, 0.0..=100.0)
+        .fixed_decimals(0)
+        .suffix(" %");
+    let response = ui.add(slider).accessible_name("Strength of the tint");
+    if response.changed() {
+        settings.mask_opacity = percent / 100.0;
+    }
+    let tip = keys::tip(ui.ctx(), Action::ToggleMask);
+    response.on_hover_text(format!("How strongly the parts are tinted. {tip}"));
 }
 
 impl FaceTab {
@@ -34,8 +57,10 @@ impl FaceTab {
         let mut asked = None;
         let can_save_result = has_photo && !self.jobs.is_busy(Job::SaveResult);
         let can_save_mask = has_edit && !self.jobs.is_busy(Job::SaveMask);
+        let can_save = has_photo && !self.jobs.is_busy(Job::SaveProject);
         for (icon, text, action, enabled) in [
             (icon::OPEN, "Open…", Action::Open, true),
+            (icon::PROJECT, "Save project", Action::SaveProject, can_save),
             (
                 icon::EXPORT,
                 "Save result…",
@@ -66,36 +91,10 @@ impl FaceTab {
         }
         ui.separator();
 
-        // One more button is shown while live is off.
-        ui.spacing_mut().slider_width = if ui.available_width() < 640.0 {
-            52.0
-        } else {
-            84.0
-        };
-        let label = ui.label(RichText::new("Brush").color(theme::colors(ui).weak));
-        let slider = egui::Slider::new(&mut settings.brush_px, BRUSH_PX)
-            .logarithmic(true)
-            .fixed_decimals(0)
-            .suffix(" px");
-        ui.add(slider)
-            .labelled_by(label.id)
-            .on_hover_text("Width of the brush in the photo ([ and ], or Ctrl and wheel)");
-        let label = ui.label(RichText::new("Mask").color(theme::colors(ui).weak));
-        let mut percent = settings.mask_opacity * 100.0;
-        let slider = egui::Slider::new(&mut percent, 0.0..=100.0)
-            .fixed_decimals(0)
-            .suffix(" %");
-        let response = ui.add(slider).labelled_by(label.id);
-        if response.changed() {
-            settings.mask_opacity = percent / 100.0;
-        }
-        response.on_hover_text("How strongly the parts are tinted (M hides the mask)");
-        ui.separator();
-
         let live = Button::selectable(settings.live, format!("{}  Live", icon::LIVE));
         let response = ui.add(live).accessible_name("Live");
         if response
-            .on_hover_text("Render after each stroke (L)")
+            .on_hover_text(keys::tip(ui.ctx(), Action::ToggleLive) + ": render after each stroke")
             .clicked()
         {
             asked = Some(Action::ToggleLive);
@@ -114,40 +113,117 @@ impl FaceTab {
         }
     }
 
-    /// Tools, parts and style at the left.
+    /// Tools, then parts and style or the history, at the left.
     pub fn side_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = theme::SPACE_SMALL;
-            for (tool, icon, name, action) in Tool::ALL {
-                let icon = RichText::new(icon).size(18.0);
-                let button = Button::selectable(self.tool == tool, icon).min_size(vec2(36.0, 30.0));
-                let response = ui.add(button).accessible_name(name);
-                let tip = match tool {
-                    Tool::Eraser => format!(
-                        "{}: brings back the mask as it was found",
-                        keys::tip(ui.ctx(), action)
-                    ),
-                    _ => keys::tip(ui.ctx(), action),
-                };
-                if response.on_hover_text(tip).clicked() {
-                    self.tool = tool;
-                }
-            }
-        });
-        ui.add_space(theme::SPACE);
-        egui::ScrollArea::vertical()
-            .auto_shrink(false)
-            .show(ui, |ui| {
-                theme::title_ui(ui, "Parts");
-                ui.add_space(theme::SPACE_SMALL);
-                ui.scope(|ui| {
-                    if self.classes.list_ui(ui, self.reference.is_loaded()) {
-                        self.style_changed(settings.live);
+        let mut asked = None;
+        ui.scope(|ui| {
+            ui.spacing_mut().item_spacing = egui::Vec2::splat(theme::SPACE_SMALL);
+            for row in Tool::ALL.chunks(5) {
+                ui.horizontal(|ui| {
+                    for (tool, icon, name, action) in row {
+                        let icon = RichText::new(*icon).size(18.0);
+                        let button =
+                            Button::selectable(self.tool == *tool, icon).min_size(vec2(41.0, 30.0));
+                        let mut tip = keys::tip(ui.ctx(), *action);
+                        if *tool == Tool::Eraser {
+                            tip += ": brings back the mask as it was found";
+                        }
+                        let response = ui.add(button).accessible_name(*name);
+                        if response.on_hover_text(tip).clicked() {
+                            asked = Some(*action);
+                        }
                     }
                 });
-                ui.add_space(theme::SPACE_LARGE);
-                self.style_ui(ui, settings);
+            }
+        });
+        if let Some(action) = asked {
+            self.act(ui.ctx(), action, settings);
+        }
+        ui.add_space(theme::SPACE_SMALL);
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = theme::SPACE_SMALL;
+            for (side, name) in [(Side::Parts, "Parts"), (Side::History, "History")] {
+                let button = Button::selectable(self.side == side, name);
+                let tip = match side {
+                    Side::Parts => "What can be painted".to_owned(),
+                    Side::History => keys::tip(ui.ctx(), Action::ShowHistory),
+                };
+                if ui.add(button).on_hover_text(tip).clicked() {
+                    self.side = side;
+                }
+            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                self.part_menu_ui(ui, settings);
             });
+        });
+        ui.add_space(theme::SPACE_SMALL);
+        match self.side {
+            Side::Parts => {
+                let area = egui::ScrollArea::vertical().auto_shrink(false);
+                area.show(ui, |ui| {
+                    ui.scope(|ui| {
+                        if self.classes.list_ui(ui, self.reference.is_loaded()) {
+                            self.style_changed(settings.live);
+                        }
+                    });
+                    ui.add_space(theme::SPACE);
+                    self.style_ui(ui, settings);
+                });
+            }
+            Side::History => self.history_ui(ui, settings),
+        }
+    }
+
+    /// What can be done to the part that is painted.
+    fn part_menu_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
+        let mut asked = None;
+        let is_ready = self.has_edit();
+        let button = Button::new(RichText::new(icon::MORE).size(16.0));
+        let title = self.classes.active_title();
+        let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
+            ui.set_min_width(250.0);
+            theme::title_ui(ui, title);
+            for (action, words) in [
+                (Action::Grow, "Grow"),
+                (Action::Shrink, "Shrink"),
+                (Action::Smooth, "Smooth"),
+                (Action::FillHoles, "Fill holes"),
+                (Action::RemoveIslands, "Remove specks"),
+                (Action::CopyPart, "Copy from another mask…"),
+            ] {
+                let item = Button::new(words)
+                    .shortcut_text(keys::keys_text(ui.ctx(), action))
+                    .min_size(vec2(250.0, 0.0));
+                let response = ui.add_enabled(is_ready, item).accessible_name(words);
+                if response.clicked() {
+                    asked = Some(action);
+                    ui.close();
+                }
+            }
+            ui.separator();
+            ui.horizontal(|ui| {
+                let label = ui.label("Grow, shrink, smooth by");
+                let value = egui::DragValue::new(&mut settings.tools.reshape_px)
+                    .range(1.0..=200.0)
+                    .fixed_decimals(0)
+                    .suffix(" px");
+                ui.add(value).labelled_by(label.id);
+            });
+            ui.horizontal(|ui| {
+                let label = ui.label("Holes and specks up to");
+                let value = egui::DragValue::new(&mut settings.tools.speck_px)
+                    .range(1.0..=500.0)
+                    .fixed_decimals(0)
+                    .suffix(" px");
+                ui.add(value).labelled_by(label.id);
+            });
+        });
+        response
+            .accessible_name("Change the part")
+            .on_hover_text("Grow, shrink, smooth and clean the part");
+        if let Some(action) = asked {
+            self.act(ui.ctx(), action, settings);
+        }
     }
 
     /// The canvases with a line of headings above.
@@ -156,6 +232,9 @@ impl FaceTab {
         let header = egui::Frame::new()
             .fill(panel)
             .inner_margin(egui::Margin::symmetric(10, 2));
+        egui::Panel::top("tool options")
+            .frame(header)
+            .show(ui, |ui| self.options_ui(ui, settings));
         egui::Panel::top("canvas header")
             .frame(header)
             .show(ui, |ui| {
@@ -169,6 +248,7 @@ impl FaceTab {
             let [left, right] = columns else { return };
             left.horizontal(|ui| {
                 theme::title_ui(ui, "Mask");
+                opacity_ui(ui, settings);
                 if let Some(work) = &self.work {
                     let (name, size) = (work.name(), work.size());
                     let unsaved = if work.unsaved { " · not saved" } else { "" };
@@ -182,7 +262,16 @@ impl FaceTab {
                     });
                 }
             });
-            right.horizontal(|ui| theme::title_ui(ui, "Result"));
+            right.horizontal(|ui| {
+                theme::title_ui(ui, "Result");
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    ui.scope(|ui| {
+                        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                            self.result_header_ui(ui);
+                        });
+                    });
+                });
+            });
         });
     }
 
@@ -226,6 +315,7 @@ impl FaceTab {
 
     /// Questions that wait for an answer.
     pub fn questions_ui(&mut self, ctx: &egui::Context) {
+        self.orphan_question_ui(ctx);
         self.discard_question_ui(ctx);
         self.path_question_ui(ctx);
     }
@@ -257,6 +347,8 @@ impl FaceTab {
         let (title, verb) = match purpose {
             Purpose::OpenPhoto => ("Open a photo", "Open"),
             Purpose::OpenReference => ("Choose a style photo", "Open"),
+            Purpose::OpenPart => ("Copy the part from a mask", "Open"),
+            Purpose::SaveProject => ("Save the project", "Save"),
             Purpose::SaveMask => ("Save the mask", "Save"),
             Purpose::SaveResult => ("Save the result", "Save"),
         };
@@ -275,7 +367,7 @@ impl FaceTab {
                     response.request_focus();
                 }
                 if purpose == Purpose::SaveResult {
-                    ui.weak("The name's ending chooses the format: .png or .jpg");
+                    ui.weak("The name's ending chooses the format: .png, .jpg, .tif or .webp");
                 }
                 ui.add_space(theme::SPACE_LARGE);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -289,7 +381,7 @@ impl FaceTab {
             });
         let (done, cancelled) = modal.inner;
         if done {
-            self.path_chosen(purpose, text.into());
+            self.path_answered = Some((purpose, text.into()));
         } else if !cancelled && !modal.should_close() {
             self.path_asked = Some((purpose, text));
         }

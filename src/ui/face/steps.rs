@@ -4,17 +4,22 @@
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
+use super::keeping::{self, OpenedProject};
+use super::mirror::Mirror;
+use crate::face::compare;
 use crate::face::edit::{self, EditRequest, Face, FaceModels, Quality, RenderedPatch};
 use crate::face::generator::StyleCodes;
 use crate::face::labels::CLASS_COUNT;
-use crate::face::mask::{Labels, Patch, write_mask};
+use crate::face::mask::{Guard, Labels, Packed, Part, Patch, Placement, write_mask};
+use crate::face::project;
+use crate::face::recovery::Orphan;
 use crate::gpu::{Gpu, MaskTexture, PictureTexture};
-use crate::job::Out;
+use crate::job::{self, Out};
 use crate::photo::{self, Photo};
 use crate::raster::Rgb;
 
@@ -30,7 +35,43 @@ pub enum Value {
     Parsed(Box<Parsed>),
     Rendered(Box<Rendered>),
     Reference(Box<Reference>),
+    /// What is known of the render of a face's mask at a revision.
+    Report(usize, u64, Report),
     Saved(Purpose, PathBuf),
+    Project(Box<OpenedProject>),
+    /// Work that another program left.
+    Orphan(Box<Orphan>),
+    /// None: the work was kept. Else it has to be tried again, and this still has to be removed then.
+    Kept(Option<Option<Orphan>>),
+    Changed(Box<Changed>),
+    Lifted(Lifted),
+    Placed(Placed),
+    /// A snapshot of a face's mask.
+    Snapshot(usize, Packed),
+}
+
+/// New labels of a rectangle.
+pub struct Changed {
+    pub face: usize,
+    /// Of the mask they were made from.
+    pub revision: u64,
+    pub name: String,
+    /// None: nothing to change.
+    pub patch: Option<Patch>,
+}
+
+/// A part that was lifted off the mask.
+pub struct Lifted {
+    pub session: u64,
+    pub part: Arc<Part>,
+    pub classes: Vec<u8>,
+    pub name: String,
+}
+
+/// The labels with a part in a new place.
+pub struct Placed {
+    pub session: u64,
+    pub patch: Option<Patch>,
 }
 
 /// What a path is for.
@@ -38,6 +79,9 @@ pub enum Value {
 pub enum Purpose {
     OpenPhoto,
     OpenReference,
+    /// A mask to copy a part from.
+    OpenPart,
+    SaveProject,
     SaveMask,
     SaveResult,
 }
@@ -59,6 +103,8 @@ pub struct Opened {
     /// None for the sample portrait.
     pub path: Option<PathBuf>,
     pub photo: Arc<Photo>,
+    /// The file it was read from.
+    pub bytes: Arc<Vec<u8>>,
     pub texture: Arc<PictureTexture>,
 }
 
@@ -82,6 +128,32 @@ pub struct Rendered {
     pub secs: f32,
     /// None: the mask asks for no change.
     pub patch: Option<(Arc<RenderedPatch>, Arc<PictureTexture>)>,
+    /// What differs from the photo, as a heat map; of full renders only.
+    pub heat: Option<Arc<PictureTexture>>,
+}
+
+/// What is known of a full render.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub changed_pixels: usize,
+    /// The part of the painted pixels that the result's own parse agrees with; none until it is parsed.
+    pub agreement: Option<f32>,
+    /// The most memory that the program has held, in MB; none where the system does not tell.
+    pub memory_mb: Option<u64>,
+}
+
+impl Report {
+    /// As part of a line.
+    pub fn text(&self) -> String {
+        let mut text = format!(" · {} pixels changed", self.changed_pixels);
+        if let Some(agreement) = self.agreement {
+            text += &format!(" · mask agrees {:.0} %", 100.0 * agreement);
+        }
+        if let Some(mb) = self.memory_mb {
+            text += &format!(" · {mb} MB");
+        }
+        text
+    }
 }
 
 /// Another photo whose style is used.
@@ -166,41 +238,6 @@ fn codes(style: &Style) -> Result<&StyleCodes> {
         .context("The style comes from another model")
 }
 
-/// The painted mask as the jobs see it. The window hands over what each stroke changed, at the cost of the stroke;
-/// the job brings its copy up to date before it starts.
-pub struct Mirror {
-    mask: RwLock<Labels>,
-    behind: Mutex<Vec<Patch>>,
-}
-
-impl Mirror {
-    pub fn new(mask: Labels) -> Self {
-        let behind = Mutex::default();
-        let mask = RwLock::new(mask);
-        Self { mask, behind }
-    }
-
-    /// Notes what a rectangle of the mask holds now. Never waits for a job.
-    pub fn push(&self, now: Patch) {
-        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        behind.push(now);
-    }
-
-    /// Runs `read` on the mask as it is now. May wait for another job.
-    pub fn read<R>(&self, read: impl FnOnce(&Labels) -> R) -> R {
-        let mut mask = self.mask.write().unwrap_or_else(PoisonError::into_inner);
-        let behind = {
-            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *behind)
-        };
-        for mut patch in behind {
-            patch.swap(&mut mask);
-        }
-        drop(mask);
-        read(&self.mask.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// Shows a dialog and waits for the answer.
 pub fn choose(
     dialog: &dyn Fn(&Question) -> Option<PathBuf>,
@@ -227,9 +264,25 @@ pub enum Source {
 /// Reads a photo and uploads it.
 pub fn open(source: Source, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
     out.progress(0.1, "Opening the photo")?;
-    let (path, photo) = match source {
-        Source::File(path) => (Some(path.clone()), photo::open(&path)?),
-        Source::Sample(bytes) => (None, photo::decode(bytes)?),
+    let (path, bytes) = match source {
+        Source::File(path) => {
+            let bytes = photo::read_bounded(&path).map_err(|err| at_path(err, &path))?;
+            (Some(path), bytes)
+        }
+        Source::Sample(bytes) => (None, bytes.to_vec()),
+    };
+    if let Some(path) = path.as_ref().filter(|_| project::is_project(&bytes)) {
+        let opened = project::decode(&bytes).and_then(|(project, photo)| {
+            let photo = photo.context("The project is damaged: its photo is missing")?;
+            keeping::restore(project, photo, Some(path.clone()), None, gpu)
+        });
+        let opened = opened.map_err(|err| at_path(err, path))?;
+        out.value(Value::Project(Box::new(opened)))?;
+        return Ok(());
+    }
+    let photo = match &path {
+        Some(path) => photo::decode(&bytes).map_err(|err| at_path(err, path))?,
+        None => photo::decode(&bytes)?,
     };
     out.progress(0.7, "Opening the photo")?;
     let texture = Arc::new(PictureTexture::new(gpu, &photo.rgb));
@@ -237,9 +290,14 @@ pub fn open(source: Source, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
     out.value(Value::Opened(Box::new(Opened {
         path,
         photo,
+        bytes: Arc::new(bytes),
         texture,
     })))?;
     Ok(())
+}
+
+fn at_path(err: anyhow::Error, path: &Path) -> anyhow::Error {
+    anyhow!("Failed to open the photo. {err:#}: {}", path.display())
 }
 
 /// Finds the faces of a photo, then parses the first.
@@ -265,14 +323,7 @@ pub fn parse(
 ) -> Result<()> {
     out.progress(0.0, "Parsing the face")?;
     let target = steps.parse(&photo.rgb, face, out)?;
-    let parsed = Parsed {
-        face: index,
-        source: Arc::new(target.clone()),
-        mirror: Arc::new(Mirror::new(target.clone())),
-        texture: Arc::new(MaskTexture::new(gpu, &target)),
-        style: StyleCell::default(),
-        target,
-    };
+    let parsed = Parsed::new(index, Arc::new(target.clone()), target, gpu);
     let (source, style) = (Arc::clone(&parsed.source), Arc::clone(&parsed.style));
     out.value(Value::Parsed(Box::new(parsed)))?;
     // While the user looks for the brush. If it fails, the first render tells.
@@ -340,17 +391,51 @@ pub fn render(input: &RenderInput, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
             (Arc::new(patch), Arc::new(texture))
         });
         let done = patch.is_none();
+        let full = patch
+            .as_ref()
+            .filter(|_| quality == Quality::Full)
+            .map(|(patch, _)| Arc::clone(patch));
+        let heat = full.as_ref().map(|patch| {
+            let heat = compare::difference(&input.photo.rgb, patch);
+            Arc::new(PictureTexture::patch(gpu, &heat, patch.rect))
+        });
         out.value(Value::Rendered(Box::new(Rendered {
             face: input.face_index,
             revision: input.revision,
             quality,
             secs: start.elapsed().as_secs_f32(),
             patch,
+            heat,
         })))?;
+        if let Some(patch) = full {
+            report(input, &patch, &out)?;
+        }
         if done {
             break;
         }
     }
+    Ok(())
+}
+
+/// Measures a full render: at once what is cheap, then whether the result parses as it was painted.
+fn report(input: &RenderInput, patch: &RenderedPatch, out: &Out<Value>) -> Result<()> {
+    let (face, revision) = (input.face_index, input.revision);
+    let mut report = Report {
+        changed_pixels: compare::changed_pixels(&input.photo.rgb, patch),
+        agreement: None,
+        memory_mb: job::peak_memory_mb(),
+    };
+    out.value(Value::Report(face, revision, report.clone()))?;
+    let mut result = input.photo.rgb.clone();
+    result.paste(&patch.rgb, patch.rect.x, patch.rect.y);
+    out.progress(0.9, "Parsing the result")?;
+    let parsed = input
+        .steps
+        .parse(&result, &input.face, &out.part(0.9, 1.0))?;
+    report.agreement = input
+        .target
+        .read(|target| compare::agreement(&input.source, target, &parsed));
+    out.value(Value::Report(face, revision, report))?;
     Ok(())
 }
 
@@ -381,6 +466,65 @@ fn thumbnail(photo: &Rgb, face: &Face) -> Rgb {
     image_from_thumbnail.a /= side;
     image_from_thumbnail.b /= side;
     crate::raster::warp_rgb(photo, &image_from_thumbnail, THUMBNAIL_PX, THUMBNAIL_PX)
+}
+
+/// Works out a change of the mask: `of` is its face and revision.
+pub fn change_mask(
+    mask: &Mirror,
+    (face, revision): (usize, u64),
+    name: String,
+    change: impl FnOnce(&Labels) -> Result<Option<Patch>>,
+    out: &Out<Value>,
+) -> Result<()> {
+    out.progress(0.1, name.clone())?;
+    let patch = mask.read(change)?;
+    out.value(Value::Changed(Box::new(Changed {
+        face,
+        revision,
+        name,
+        patch,
+    })))?;
+    Ok(())
+}
+
+/// Lifts a part off the mask.
+pub fn lift(
+    mask: &Mirror,
+    classes: &[u8],
+    session: u64,
+    name: String,
+    out: &Out<Value>,
+) -> Result<()> {
+    let base = Arc::new(mask.read(Clone::clone));
+    let part = Part::lift(base, classes).with_context(|| format!("There is no {name} to move"))?;
+    let part = Arc::new(part);
+    out.value(Value::Lifted(Lifted {
+        session,
+        part,
+        classes: classes.to_vec(),
+        name,
+    }))?;
+    Ok(())
+}
+
+/// Works out the labels with a part in a new place.
+pub fn place(
+    part: &Part,
+    placement: &Placement,
+    guard: Guard,
+    session: u64,
+    out: &Out<Value>,
+) -> Result<()> {
+    let patch = part.placed(placement, guard);
+    out.value(Value::Placed(Placed { session, patch }))?;
+    Ok(())
+}
+
+/// Keeps the mask.
+pub fn snapshot(mask: &Mirror, face: usize, out: &Out<Value>) -> Result<()> {
+    let packed = mask.read(Packed::of);
+    out.value(Value::Snapshot(face, packed))?;
+    Ok(())
 }
 
 /// Writes the mask as a PNG of class ids.
@@ -423,25 +567,4 @@ pub fn save_result(
     photo::save(&path, &result)?;
     out.value(Value::Saved(Purpose::SaveResult, path))?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::raster::{Grid, Rect};
-
-    #[test]
-    fn the_mirror_follows_the_mask_stroke_by_stroke() {
-        let mut mask = Grid::new(40, 30, 0_u8);
-        let mirror = Mirror::new(mask.clone());
-        for (i, x) in [3, 20, 8].into_iter().enumerate() {
-            let rect = Rect::new(x, 5, 6, 4);
-            for y in rect.y..rect.bottom() {
-                mask.row_mut(y)[rect.x..rect.right()].fill(i as u8 + 1);
-            }
-            mirror.push(Patch::take(&mask, rect));
-        }
-        mirror.read(|mirrored| assert_eq!(*mirrored, mask));
-        assert_eq!(mirror.read(Clone::clone), mask);
-    }
 }

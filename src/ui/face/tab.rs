@@ -6,30 +6,50 @@ use std::sync::Arc;
 use anyhow::Result;
 use eframe::egui::{self, Rect};
 
-use super::classes::{self, Classes};
+use super::classes::Classes;
+use super::history_panel::StepPictures;
+use super::moving::Moving;
+use super::outline::Outline;
+use super::result::ResultView;
 use super::steps::OtherStyle;
+use super::steps::Report;
 use super::steps::{self, Dialog, Opened, Purpose, Question, Reference, Source, Steps, Value};
 use super::style::ReferenceSlot;
-use super::tools::{Painting, Tool, scaled_brush};
+use super::tools::{Painting, Tool};
 use super::work::Work;
 use crate::face::edit::face_from_box;
+use crate::face::project::EXTENSION;
+use crate::face::recovery::{Orphan, Session};
 use crate::gpu::Gpu;
+use crate::raster::Similarity;
 use crate::ui::canvas::Canvas;
 use crate::ui::job_bar::{Arrival, JobKind, Jobs, Log};
-use crate::ui::keys::Action;
 use crate::ui::settings::Settings;
 
 /// What the tab starts jobs for; of several that run the bar shows the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
+    SaveProject,
     SaveResult,
     SaveMask,
     Open,
     Analyse,
     Reference,
+    Change,
+    Shape,
+    Snapshot,
     Render,
     Models,
     Dialog,
+    Keep,
+    Recover,
+}
+
+/// What the panel at the left shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Parts,
+    History,
 }
 
 impl JobKind for Job {
@@ -40,14 +60,28 @@ impl JobKind for Job {
             Self::Open => "open photo",
             Self::Analyse => "analyse",
             Self::Reference => "style photo",
+            Self::Change => "change mask",
+            Self::Shape => "move part",
+            Self::Snapshot => "snapshot",
             Self::Render => "render",
             Self::Models => "load weights",
             Self::Dialog => "file dialog",
+            Self::SaveProject => "save project",
+            Self::Keep => "keep work",
+            Self::Recover => "find kept work",
         }
     }
 
     fn can_cancel(self) -> bool {
-        !matches!(self, Self::SaveMask | Self::Models | Self::Dialog)
+        !matches!(
+            self,
+            Self::SaveProject
+                | Self::Keep
+                | Self::Recover
+                | Self::SaveMask
+                | Self::Models
+                | Self::Dialog
+        )
     }
 }
 
@@ -64,7 +98,31 @@ pub struct FaceTab {
     pub(super) classes: Classes,
     pub(super) tool: Tool,
     pub(super) painting: Option<Painting>,
+    pub(super) outline: Option<Outline>,
+    pub(super) moving: Option<Moving>,
+    /// Counts lifted parts, so that answers of jobs find theirs.
+    pub(super) moving_session: u64,
+    /// Where the pointer pressed on a part that is being lifted.
+    pub(super) moving_press: Option<[f32; 2]>,
+    /// Where the pointer has been since.
+    pub(super) moving_pointer: Option<[f32; 2]>,
+    /// It was let go before the part was lifted.
+    pub(super) moving_let_go: bool,
+    /// The handles bend instead of scaling.
+    pub(super) is_bending: bool,
+    /// Where the mirror line lies: the crop of the face that was drawn last.
+    pub(super) mirror_crop: Option<Similarity>,
+    pub(super) side: Side,
+    pub(super) step_pictures: StepPictures,
+    /// What the user is to be told next.
+    pub(super) notice: Option<String>,
     pub(super) mask_hidden: bool,
+    /// The parts are not tinted.
+    pub(super) outline_only: bool,
+    pub(super) result_view: ResultView,
+    pub(super) is_region_shown: bool,
+    /// What is known of the last full render.
+    pub(super) report: Option<Report>,
     /// Place of the before/after line: 0 left, 1 right.
     pub(super) split: f32,
     pub(super) split_grabbed: bool,
@@ -79,15 +137,28 @@ pub struct FaceTab {
     pub(super) to_open: Option<PathBuf>,
     /// A path that is asked for in the window, where the system shows no dialog.
     pub(super) path_asked: Option<(Purpose, String)>,
+    /// The answer to that.
+    pub(super) path_answered: Option<(Purpose, PathBuf)>,
+    /// Where the work is kept in case of a crash; none: nowhere.
+    pub(super) session: Option<Arc<Session>>,
+    /// The work has changed since it was kept.
+    pub(super) is_unkept: bool,
+    /// When it is to be kept, by the window's clock.
+    pub(super) keep_at_secs: Option<f64>,
+    /// Work found that another program left.
+    pub(super) orphan: Option<Orphan>,
+    /// What the work that is shown came from.
+    pub(super) orphan_taken: Option<Orphan>,
 }
 
 impl FaceTab {
-    /// Loads the models in the background.
+    /// Loads the models in the background. Work is kept in the folder `recovery` in case of a crash.
     pub fn new(
         ctx: &egui::Context,
         gpu: Gpu,
         load: impl FnOnce() -> Result<Arc<dyn Steps>> + Send + 'static,
         dialog: Dialog,
+        recovery: Option<PathBuf>,
     ) -> Self {
         let mut tab = Self {
             gpu,
@@ -100,7 +171,22 @@ impl FaceTab {
             classes: Classes::default(),
             tool: Tool::Brush,
             painting: None,
+            outline: None,
+            moving: None,
+            moving_session: 0,
+            moving_press: None,
+            moving_pointer: None,
+            moving_let_go: false,
+            is_bending: false,
+            mirror_crop: None,
+            side: Side::Parts,
+            step_pictures: StepPictures::default(),
+            notice: None,
             mask_hidden: false,
+            outline_only: false,
+            result_view: ResultView::default(),
+            is_region_shown: false,
+            report: None,
             split: 0.0,
             split_grabbed: false,
             framing: false,
@@ -110,12 +196,19 @@ impl FaceTab {
             last_secs: None,
             to_open: None,
             path_asked: None,
+            path_answered: None,
+            session: recovery.map(|base| Arc::new(Session::new(base))),
+            is_unkept: false,
+            keep_at_secs: None,
+            orphan: None,
+            orphan_taken: None,
         };
         tab.jobs.start(Job::Models, move |out| {
             out.progress(0.0, "Loading the weights")?;
             out.value(Value::Models(load()?))?;
             Ok(())
         });
+        tab.look_for_orphan();
         tab
     }
 
@@ -148,6 +241,13 @@ impl FaceTab {
                 Arrival::Ended(None) => {}
             }
         }
+        if let Some((purpose, path)) = self.path_answered.take() {
+            self.path_chosen(purpose, path, settings);
+        }
+        self.keep_if_due(ctx);
+        if let Some(notice) = self.notice.take() {
+            log.warn(notice);
+        }
     }
 
     fn take(&mut self, ctx: &egui::Context, value: Value, settings: &mut Settings, log: &mut Log) {
@@ -156,7 +256,7 @@ impl FaceTab {
                 self.steps = Some(steps);
                 self.analyse();
             }
-            Value::Chosen(purpose, path) => self.path_chosen(purpose, path),
+            Value::Chosen(purpose, path) => self.path_chosen(purpose, path, settings),
             Value::NoDialog(purpose) => self.ask_here(purpose, settings),
             Value::Opened(opened) => self.take_photo(*opened, settings, log),
             Value::Faces(faces) => {
@@ -180,6 +280,7 @@ impl FaceTab {
             }
             Value::Rendered(rendered) => {
                 self.last_secs = Some(rendered.secs);
+                self.report = None;
                 let edit = self
                     .work
                     .as_mut()
@@ -189,14 +290,32 @@ impl FaceTab {
                 }
             }
             Value::Reference(reference) => self.take_reference(ctx, *reference),
+            Value::Project(project) => self.take_project(*project),
+            Value::Orphan(orphan) => self.orphan = Some(*orphan),
+            Value::Kept(failed) => self.take_kept(failed),
+            Value::Report(face, revision, report) => {
+                let edit = self.work.as_mut().and_then(|work| work.edit_of(face));
+                if edit.is_some_and(|edit| edit.revision == revision) {
+                    self.report = Some(report);
+                }
+            }
+            Value::Changed(change) => self.take_change(*change, settings.live),
+            Value::Lifted(lifted) => self.take_lifted(lifted, settings),
+            Value::Placed(placed) => self.take_placed(placed, settings.live),
+            Value::Snapshot(face, packed) => {
+                let edit = self.work.as_mut().and_then(|work| work.edit_of(face));
+                edit.into_iter()
+                    .for_each(|edit| edit.add_snapshot(packed.clone()));
+                self.side = Side::History;
+            }
             Value::Saved(purpose, path) => {
                 if let Some(work) = &mut self.work {
                     work.unsaved = false;
                 }
-                let what = if purpose == Purpose::SaveMask {
-                    "Mask"
-                } else {
-                    "Result"
+                let what = match purpose {
+                    Purpose::SaveProject => "Project",
+                    Purpose::SaveMask => "Mask",
+                    _ => "Result",
                 };
                 log.done(format!("{what} saved to {}", path.display()));
             }
@@ -204,23 +323,32 @@ impl FaceTab {
     }
 
     fn take_photo(&mut self, opened: Opened, settings: &mut Settings, log: &mut Log) {
-        for job in [Job::Analyse, Job::Render] {
-            self.jobs.cancel(job);
-        }
         if let Some(folder) = opened.path.as_deref().and_then(Path::parent) {
             settings.folder = Some(folder.to_path_buf());
         }
         for note in &opened.photo.notes {
             log.warn(*note);
         }
+        self.show_photo(opened);
+        self.analyse();
+    }
+
+    /// Shows a photo of which nothing is known yet.
+    pub(super) fn show_photo(&mut self, opened: Opened) {
+        for job in [Job::Analyse, Job::Render, Job::Change, Job::Shape] {
+            self.jobs.cancel(job);
+        }
         self.work = Some(Work::new(opened));
         self.painting = None;
+        self.outline = None;
+        self.moving = None;
+        self.moving_session += 1;
         self.framing = false;
         self.frame_from = None;
         self.last_secs = None;
         self.split = 0.0;
+        self.is_unkept = false;
         self.canvas.fit();
-        self.analyse();
     }
 
     fn take_reference(&mut self, ctx: &egui::Context, reference: Reference) {
@@ -243,7 +371,8 @@ impl FaceTab {
     }
 
     /// Makes a face the one that is edited.
-    pub(super) fn choose_face(&mut self, work: &mut Work, face: usize) {
+    pub(super) fn choose_face(&mut self, work: &mut Work, face: usize, live: bool) {
+        self.settle_tools(work, live);
         work.current = face;
         if work.edit().is_none() {
             self.parse_face(work);
@@ -257,7 +386,7 @@ impl FaceTab {
         self.parse_face(work);
     }
 
-    fn parse_face(&mut self, work: &Work) {
+    pub(super) fn parse_face(&mut self, work: &Work) {
         let (Some(steps), Some(face)) = (&self.steps, work.face()) else {
             return;
         };
@@ -305,9 +434,10 @@ impl FaceTab {
             return String::new();
         };
         match purpose {
+            Purpose::SaveProject => work.proposed_name("edit", EXTENSION),
             Purpose::SaveMask => work.proposed_name("mask", "png"),
             Purpose::SaveResult => work.proposed_name("edited", "png"),
-            Purpose::OpenPhoto | Purpose::OpenReference => String::new(),
+            Purpose::OpenPhoto | Purpose::OpenReference | Purpose::OpenPart => String::new(),
         }
     }
 
@@ -318,10 +448,12 @@ impl FaceTab {
         self.path_asked = Some((purpose, path.to_string_lossy().into_owned()));
     }
 
-    pub(super) fn path_chosen(&mut self, purpose: Purpose, path: PathBuf) {
+    pub(super) fn path_chosen(&mut self, purpose: Purpose, path: PathBuf, settings: &Settings) {
         match purpose {
+            Purpose::OpenPart => self.copy_part(path, settings),
             Purpose::OpenPhoto => self.open_path(path),
             Purpose::OpenReference => self.open_reference(path),
+            Purpose::SaveProject => self.save_project(path),
             Purpose::SaveMask => self.save_mask(path),
             Purpose::SaveResult => self.save_result(path),
         }
@@ -362,6 +494,7 @@ impl FaceTab {
     /// The mask was painted on, or a step was taken back.
     pub(super) fn mask_changed(&mut self, work: &mut Work, live: bool) {
         work.unsaved = true;
+        self.is_unkept = true;
         if live {
             self.render_work(work);
         } else {
@@ -430,7 +563,8 @@ impl FaceTab {
         };
         match self.last_secs {
             Some(secs) if edit.result.is_some() => {
-                format!("Rendered in {secs:.1} s · hold C to compare")
+                let more = self.report.as_ref().map(Report::text).unwrap_or_default();
+                format!("Rendered in {secs:.1} s on the CPU{more} · hold C to compare")
             }
             _ => format!(
                 "Painting {} · Alt-click picks a part · space and drag moves the photo",
@@ -439,84 +573,7 @@ impl FaceTab {
         }
     }
 
-    /// Does what a key or a button asks for.
-    pub fn act(&mut self, ctx: &egui::Context, action: Action, settings: &mut Settings) {
-        match action {
-            Action::Open => self.ask(Purpose::OpenPhoto, settings),
-            Action::SaveResult if self.work.is_some() => self.ask(Purpose::SaveResult, settings),
-            Action::SaveMask if self.has_edit() => self.ask(Purpose::SaveMask, settings),
-            Action::Undo => self.step(true, settings.live),
-            Action::Redo => self.step(false, settings.live),
-            Action::Brush => self.tool = Tool::Brush,
-            Action::Eraser => self.tool = Tool::Eraser,
-            Action::Fill => self.tool = Tool::Fill,
-            Action::Pick => self.tool = Tool::Pick,
-            Action::SmallerBrush => settings.brush_px = scaled_brush(settings.brush_px, -1.0),
-            Action::LargerBrush => settings.brush_px = scaled_brush(settings.brush_px, 1.0),
-            Action::ToggleMask => self.mask_hidden = !self.mask_hidden,
-            Action::ToggleLive => {
-                settings.live = !settings.live;
-                if settings.live {
-                    self.render_if_stale();
-                }
-            }
-            Action::Render => self.render_if_stale(),
-            Action::Fit => self.canvas.fit(),
-            Action::ActualSize => {
-                if let (Some(place), Some(work)) = (self.last_place, &self.work) {
-                    self.canvas
-                        .actual_size(place, work.size(), ctx.pixels_per_point());
-                }
-            }
-            Action::Cancel => self.cancel(),
-            Action::Class(position) => {
-                if let Some(class) = classes::at_position(position) {
-                    self.classes.activate(class);
-                }
-            }
-            Action::SaveResult | Action::SaveMask => {}
-            // The window's own.
-            Action::NextTab | Action::PreviousTab | Action::Tab(_) => {}
-        }
-    }
-
     pub(super) fn has_edit(&self) -> bool {
         self.work.as_ref().is_some_and(|work| work.edit().is_some())
-    }
-
-    fn render_if_stale(&mut self) {
-        if let Some(work) = self.work.take() {
-            self.render_again(&work, true);
-            self.work = Some(work);
-        }
-    }
-
-    /// Takes back the stroke being painted, else stops what runs.
-    fn cancel(&mut self) {
-        let edit = self.work.as_mut().and_then(Work::edit_mut);
-        if let (Some(painting), Some(edit)) = (self.painting.take(), edit) {
-            painting.abandon(edit, &self.gpu);
-        } else if self.framing {
-            self.framing = false;
-            self.frame_from = None;
-        } else {
-            for job in [Job::Render, Job::Reference, Job::Analyse, Job::Open] {
-                self.jobs.cancel(job);
-            }
-        }
-    }
-
-    fn step(&mut self, back: bool, live: bool) {
-        // A stroke that is being painted ends first: it would not fit the mask after the step.
-        if let Some(mut work) = self.work.take() {
-            self.end_stroke(&mut work, false);
-            let stepped = work
-                .edit_mut()
-                .is_some_and(|edit| edit.step(&self.gpu, back));
-            if stepped {
-                self.mask_changed(&mut work, live);
-            }
-            self.work = Some(work);
-        }
     }
 }

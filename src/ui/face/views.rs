@@ -1,4 +1,4 @@
-//! The two canvases: the mask that is painted on, and the result with its before/after slider. They share zoom and pan.
+//! The mask canvas, which is painted on, and what lies over it. It shares zoom and pan with the result's.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use eframe::egui::{
 use super::tab::FaceTab;
 use super::tools::{self, Painting, Tool, Touch};
 use super::work::Work;
+use crate::face::mask::fill_to_edges;
 use crate::gpu::{self, Layer, MaskLayer, PictureLayer};
 use crate::ui::canvas::ImageFromUi;
 use crate::ui::keys;
@@ -17,17 +18,15 @@ use crate::ui::theme::{self, icon, on_photo};
 
 /// Brushes that look smaller than this get a cross hair, since their ring can hardly be seen.
 const SMALL_RING_POINTS: f32 = 5.0;
-/// How near to the before/after line it can be grabbed.
-const GRAB_POINTS: f32 = 9.0;
 /// A box smaller than this is a slip of the hand.
 const MIN_BOX_PX: f32 = 16.0;
 const OUTLINE_PX: f32 = 1.5;
 
 /// A canvas on the screen this frame.
-struct Place {
-    rect: Rect,
-    response: egui::Response,
-    image_from_ui: ImageFromUi,
+pub(super) struct Place {
+    pub rect: Rect,
+    pub response: egui::Response,
+    pub image_from_ui: ImageFromUi,
 }
 
 impl FaceTab {
@@ -82,7 +81,13 @@ impl FaceTab {
         );
     }
 
-    fn place(&mut self, ui: &mut egui::Ui, rect: Rect, name: &str, size: [usize; 2]) -> Place {
+    pub(super) fn place(
+        &mut self,
+        ui: &mut egui::Ui,
+        rect: Rect,
+        name: &str,
+        size: [usize; 2],
+    ) -> Place {
         let response = ui.interact(rect, ui.scope_id().with(name), Sense::click_and_drag());
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Canvas, true, name));
         self.canvas.navigate(ui, &response, rect, size);
@@ -109,11 +114,12 @@ impl FaceTab {
             settings.brush_px = tools::wheel_brush(ui, settings.brush_px);
         }
         let touches = tools::touches(ui, &place.response, place.image_from_ui);
+        self.mirror_crop = work.face().map(|face| face.image_from_crop);
         let is_framing = work.faces.as_ref().is_some_and(Vec::is_empty) || self.framing;
         if is_framing {
             self.frame_face(&touches, work);
         } else {
-            self.paint(ui, &touches, work, settings);
+            self.paint(ui, &touches, &place, work, settings);
         }
 
         let pointer = ui.input(|i| i.pointer.hover_pos()).filter(|_| over);
@@ -128,8 +134,12 @@ impl FaceTab {
                 } else {
                     self.classes.palette()
                 },
-                opacity: settings.mask_opacity,
-                outline_px: if settings.outline {
+                opacity: if self.outline_only {
+                    0.0
+                } else {
+                    settings.mask_opacity
+                },
+                outline_px: if settings.outline || self.outline_only {
                     OUTLINE_PX * ui.pixels_per_point()
                 } else {
                     0.0
@@ -141,6 +151,7 @@ impl FaceTab {
         }
         self.draw(ui, &place, "mask", stack);
         self.faces_ui(ui, &place, work);
+        self.tool_ui(ui, &place, settings);
         if is_framing {
             framing_ui(ui, &place, self.frame_from, pointer);
         }
@@ -150,7 +161,41 @@ impl FaceTab {
         pointer
     }
 
-    fn draw(&self, ui: &egui::Ui, place: &Place, canvas: &'static str, stack: Vec<Layer>) {
+    /// What the tools draw over the mask.
+    fn tool_ui(&self, ui: &egui::Ui, place: &Place, settings: &Settings) {
+        let painter = ui.painter().with_clip_rect(place.rect);
+        if settings.tools.mirror
+            && let Some(axis) = self.mirror_line(place)
+        {
+            painter.line_segment(axis, Stroke::new(1.0, on_photo::SHADOW));
+            let dashes = Shape::dashed_line(&axis, Stroke::new(1.0, on_photo::LINE), 6.0, 6.0);
+            painter.extend(dashes);
+        }
+        if let Some(string) = self.painting.as_ref().and_then(Painting::string) {
+            let ends = string.map(|point| place.image_from_ui.invert(point));
+            painter.line_segment(ends, Stroke::new(1.25, on_photo::LINE));
+        }
+        self.outline_ui(&painter, place.image_from_ui);
+        self.moving_ui(ui, &painter, place.image_from_ui);
+    }
+
+    /// The middle of the face, along its crop.
+    fn mirror_line(&self, place: &Place) -> Option<[egui::Pos2; 2]> {
+        let crop = self.mirror_crop?;
+        let end = |y: f64| {
+            let point = crop.apply([0.5, y]).map(|v| v as f32);
+            place.image_from_ui.invert(point)
+        };
+        Some([end(0.0), end(1.0)])
+    }
+
+    pub(super) fn draw(
+        &self,
+        ui: &egui::Ui,
+        place: &Place,
+        canvas: &'static str,
+        stack: Vec<Layer>,
+    ) {
         let view = place.image_from_ui.view(ui.pixels_per_point());
         let shape = gpu::paint(&self.gpu, place.rect, canvas, view, stack);
         ui.painter().with_clip_rect(place.rect).add(shape);
@@ -163,6 +208,7 @@ impl FaceTab {
         let ring_points = brush_px / place.image_from_ui.scale;
         let cursor = match self.tool {
             _ if is_framing => CursorIcon::Crosshair,
+            Tool::Move => return,
             Tool::Brush | Tool::Eraser if ring_points >= SMALL_RING_POINTS => CursorIcon::None,
             _ => CursorIcon::Crosshair,
         };
@@ -170,50 +216,103 @@ impl FaceTab {
     }
 
     /// Turns what the pointer did into strokes, fills and picks.
-    fn paint(&mut self, ui: &egui::Ui, touches: &[Touch], work: &mut Work, settings: &Settings) {
-        let alt = ui.input(|i| i.modifiers.alt);
+    fn paint(
+        &mut self,
+        ui: &egui::Ui,
+        touches: &[Touch],
+        place: &Place,
+        work: &mut Work,
+        settings: &Settings,
+    ) {
+        let modifiers = ui.input(|i| i.modifiers);
+        let alt = modifiers.alt;
         for touch in touches {
             match *touch {
                 Touch::Press(_) if self.canvas.is_panning() => {}
                 Touch::Press(point) if !alt && work.other_face_at(point).is_some() => {
                     if let Some(face) = work.other_face_at(point) {
-                        self.choose_face(work, face);
+                        self.choose_face(work, face, settings.live);
                     }
                 }
-                Touch::Press(point) => self.press(point, alt, work, settings),
+                Touch::Press(point) => self.press(point, alt, place, work, settings),
                 Touch::Move(point) => {
                     if let (Some(painting), Some(edit)) = (&mut self.painting, work.edit_mut()) {
                         painting.to(edit, &self.gpu, point);
                     }
+                    self.outline_move(point, modifiers);
+                    self.moving_move(point, modifiers, settings);
                 }
-                Touch::Release => self.end_stroke(work, settings.live),
+                Touch::Release => {
+                    self.end_stroke(work, settings.live);
+                    self.outline_release(work, settings);
+                    self.moving_release(work, settings.live);
+                }
             }
         }
     }
 
-    fn press(&mut self, point: [f32; 2], alt: bool, work: &mut Work, settings: &Settings) {
+    fn press(
+        &mut self,
+        point: [f32; 2],
+        alt: bool,
+        place: &Place,
+        work: &mut Work,
+        settings: &Settings,
+    ) {
+        let rules = self.rules(work, settings);
         let Some(edit) = work.edit_mut() else {
             return;
         };
+        let pixel = tools::pixel_at(&edit.target, point);
         match self.tool {
             _ if alt || self.tool == Tool::Pick => {
-                let pixel = tools::pixel_at(&edit.target, point);
                 if let Some(class) = pixel.and_then(|(x, y)| edit.target.get(x, y)) {
                     self.classes.activate(*class);
                 }
             }
             Tool::Fill => {
-                if tools::fill(edit, &self.gpu, point, self.classes.active) {
-                    self.mask_changed(work, settings.live);
+                if let Some(pixel) = pixel {
+                    self.fill(pixel, work, settings);
                 }
             }
-            Tool::Brush | Tool::Eraser | Tool::Pick => {
+            Tool::Move => self.moving_press(point, place.image_from_ui, work, settings),
+            tool if tool.is_shape() => {
+                self.outline_press(point, place.image_from_ui, work, settings);
+            }
+            _ => {
                 // What is being rendered is out of date from the first dab on.
                 self.cancel_render();
-                let mut painting = Painting::new(self.tool, self.classes.active, settings.brush_px);
+                let string_px = settings.tools.steady_points * place.image_from_ui.scale;
+                let (class, brush_px) = (self.classes.active, settings.brush_px);
+                let tools = &settings.tools;
+                let mut painting =
+                    Painting::new(self.tool, class, brush_px, string_px, tools, rules);
                 painting.to(edit, &self.gpu, point);
                 self.painting = Some(painting);
             }
+        }
+    }
+
+    fn fill(&mut self, pixel: (usize, usize), work: &mut Work, settings: &Settings) {
+        let class = self.classes.active;
+        let name = format!("Fill {}", self.classes.active_name());
+        let photo = Arc::clone(&work.photo);
+        let Some(edit) = work.edit_mut() else {
+            return;
+        };
+        let old = edit.target.get(pixel.0, pixel.1).copied();
+        if !old.is_some_and(|old| self.classes.guard().allows(old)) {
+            self.notice = Some("This part is locked or not the one to paint over".into());
+            return;
+        }
+        let tools = &settings.tools;
+        if tools.fill_to_edges && !tools.fill_all {
+            let edge = tools.edge;
+            self.change_mask(work, name, move |mask| {
+                Ok(fill_to_edges(mask, &photo.rgb, pixel, class, edge))
+            });
+        } else if tools::fill(edit, &self.gpu, pixel, class, tools.fill_all, name) {
+            self.mask_changed(work, settings.live);
         }
     }
 
@@ -221,7 +320,11 @@ impl FaceTab {
         let (Some(painting), Some(edit)) = (self.painting.take(), work.edit_mut()) else {
             return;
         };
-        if painting.finish(edit) {
+        let name = match painting.is_eraser() {
+            true => "Erase".to_owned(),
+            false => format!("Paint {}", self.classes.active_name()),
+        };
+        if painting.finish(edit, &self.gpu, name) {
             self.mask_changed(work, live);
         } else {
             self.render_again(work, live);
@@ -280,85 +383,6 @@ impl FaceTab {
             );
         }
     }
-
-    /// The photo with the edits, and how it was before on the left of the slider.
-    fn result_canvas_ui(
-        &mut self,
-        ui: &mut egui::Ui,
-        rect: Rect,
-        work: &Work,
-        pointer: Option<[f32; 2]>,
-    ) {
-        let place = self.place(ui, rect, "Result canvas", work.size());
-        let has_result = work.edits().any(|(_, edit)| edit.result.is_some());
-        let line_x = rect.left() + self.split * rect.width();
-        self.drag_result(ui, &place, work.size(), has_result.then_some(line_x));
-        let line_x = rect.left() + self.split * rect.width();
-        let mut stack = vec![Layer::Picture(PictureLayer::new(Arc::clone(&work.texture)))];
-        let is_comparing = self.is_comparing(ui);
-        if !is_comparing {
-            for (_, edit) in work.edits() {
-                if let Some(result) = &edit.result {
-                    let mut layer = PictureLayer::new(Arc::clone(&result.texture));
-                    layer.span_px[0] = line_x * ui.pixels_per_point();
-                    stack.push(Layer::Picture(layer));
-                }
-            }
-        }
-        self.draw(ui, &place, "result", stack);
-
-        let painter = ui.painter().with_clip_rect(rect);
-        if has_result {
-            let top = rect.top() + 20.0;
-            if is_comparing {
-                chip_ui(
-                    &painter,
-                    pos2(rect.center().x, top),
-                    Align2::CENTER_CENTER,
-                    "Before",
-                );
-            } else {
-                split_line_ui(&painter, rect, line_x);
-            }
-        } else {
-            let text = self.waiting_text(work);
-            let bottom = pos2(rect.center().x, rect.bottom() - 24.0);
-            chip_ui(&painter, bottom, Align2::CENTER_CENTER, text);
-        }
-        // Where the pointer is on the other canvas.
-        if let Some(point) = pointer.filter(|_| has_result) {
-            let center = place.image_from_ui.invert(point);
-            painter.circle_stroke(center, 4.0, Stroke::new(3.0, on_photo::SHADOW));
-            painter.circle_stroke(center, 4.0, Stroke::new(1.25, on_photo::LINE));
-        }
-    }
-
-    /// Dragging moves the before/after line where it is grabbed, and the photo elsewhere.
-    fn drag_result(&mut self, ui: &egui::Ui, place: &Place, size: [usize; 2], line_x: Option<f32>) {
-        let response = &place.response;
-        let is_near = |x: f32| line_x.is_some_and(|line_x| (x - line_x).abs() <= GRAB_POINTS);
-        if response.drag_started_by(egui::PointerButton::Primary) {
-            let origin = ui.input(|i| i.pointer.press_origin());
-            self.split_grabbed = origin.is_some_and(|origin| is_near(origin.x));
-        }
-        let pos = response.interact_pointer_pos().or(response.hover_pos());
-        if !response.dragged_by(egui::PointerButton::Primary) {
-            self.split_grabbed = false;
-        } else if self.split_grabbed {
-            let x = pos.map_or(0.0, |pos| pos.x - place.rect.left());
-            self.split = (x / place.rect.width()).clamp(0.0, 1.0);
-        } else if !self.canvas.is_panning() {
-            self.canvas.pan(place.rect, size, response.drag_delta());
-        }
-        if self.split_grabbed || pos.is_some_and(|pos| is_near(pos.x)) {
-            ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
-        }
-    }
-
-    fn is_comparing(&self, ui: &egui::Ui) -> bool {
-        let held = ui.input(|i| i.key_down(keys::COMPARE) && !i.modifiers.any());
-        held && !ui.ctx().text_edit_focused()
-    }
 }
 
 /// The corners put in order and cut to the photo; none if the box is too small to be meant.
@@ -407,7 +431,7 @@ fn framing_ui(
 }
 
 /// A short text that can be read on any photo.
-fn chip_ui(painter: &egui::Painter, anchor: egui::Pos2, align: Align2, text: &str) {
+pub(super) fn chip_ui(painter: &egui::Painter, anchor: egui::Pos2, align: Align2, text: &str) {
     let font = FontId::proportional(12.5);
     let galley = painter.layout_no_wrap(text.to_owned(), font, on_photo::TEXT);
     let rect = align.anchor_size(anchor, galley.size() + vec2(18.0, 8.0));
@@ -415,7 +439,7 @@ fn chip_ui(painter: &egui::Painter, anchor: egui::Pos2, align: Align2, text: &st
     painter.galley(rect.center() - galley.size() / 2.0, galley, Color32::WHITE);
 }
 
-fn split_line_ui(painter: &egui::Painter, rect: Rect, x: f32) {
+pub(super) fn split_line_ui(painter: &egui::Painter, rect: Rect, x: f32) {
     let range = rect.y_range();
     painter.vline(x, range, Stroke::new(3.0, on_photo::SHADOW));
     painter.vline(x, range, Stroke::new(1.5, on_photo::LINE));

@@ -4,9 +4,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::history_panel::Snapshot;
+use super::mirror::Mirror;
 use super::steps::{
-    Mirror, Opened, OtherStyle, Parsed, RenderInput, Rendered, ResultPart, Steps, StyleCell,
+    Opened, OtherStyle, Parsed, RenderInput, Rendered, ResultPart, Steps, StyleCell,
 };
 use crate::face::edit::{Face, Quality, RenderedPatch};
 use crate::face::mask::{History, Labels, Patch};
@@ -14,11 +17,19 @@ use crate::gpu::{Gpu, MaskTexture, PictureTexture};
 use crate::photo::Photo;
 use crate::raster::Rect;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// A photo and what was done to it.
 pub struct Work {
     /// None for the sample portrait.
     pub path: Option<PathBuf>,
     pub photo: Arc<Photo>,
+    /// The photo's file, to be kept in projects.
+    pub bytes: Arc<Vec<u8>>,
+    /// Tells this photo from those before.
+    pub id: u64,
+    /// Where the project was saved last.
+    pub project_path: Option<PathBuf>,
     pub texture: Arc<PictureTexture>,
     /// None until they were looked for.
     pub faces: Option<Vec<Face>>,
@@ -35,6 +46,9 @@ impl Work {
         Self {
             path: opened.path,
             photo: opened.photo,
+            bytes: opened.bytes,
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            project_path: None,
             texture: opened.texture,
             faces: None,
             current: 0,
@@ -84,6 +98,17 @@ impl Work {
     pub fn set_parsed(&mut self, parsed: Parsed) {
         if let Some(edit) = self.edits.get_mut(parsed.face) {
             *edit = Some(Edit::new(parsed));
+        }
+    }
+
+    /// Takes a face's masks and history from a project.
+    pub fn set_restored(&mut self, parsed: Parsed, history: History) {
+        let face = parsed.face;
+        self.set_parsed(parsed);
+        if let Some(edit) = self.edit_of(face) {
+            edit.history = history;
+            // What was painted is not rendered yet.
+            edit.revision = u64::from(*edit.source != edit.target);
         }
     }
 
@@ -176,12 +201,22 @@ pub struct Edit {
     /// Revision and quality of `result`.
     rendered: (u64, Quality),
     pub result: Option<Shown>,
+    pub snapshots: Vec<Snapshot>,
+    /// How many were ever taken, for their names.
+    pub snapshots_taken: usize,
+    /// The snapshot that before and after compare with; none for the photo.
+    pub compared: Option<usize>,
+    /// What a preview changed that the jobs do not know yet.
+    previewed: Rect,
 }
 
 /// Pixels of a result, ready to show and to save.
+#[derive(Clone)]
 pub struct Shown {
     pub patch: Arc<RenderedPatch>,
     pub texture: Arc<PictureTexture>,
+    /// What differs from the photo; none for a quick answer.
+    pub heat: Option<Arc<PictureTexture>>,
 }
 
 impl Edit {
@@ -196,6 +231,10 @@ impl Edit {
             revision: 0,
             rendered: (0, Quality::Full),
             result: None,
+            snapshots: Vec::new(),
+            snapshots_taken: 0,
+            compared: None,
+            previewed: Rect::default(),
         }
     }
 
@@ -204,10 +243,35 @@ impl Edit {
         self.texture.update(gpu, &self.target, rect);
     }
 
-    /// Ends a change of the mask: notes it for undo and hands it to the jobs.
-    pub fn commit(&mut self, before: Patch) {
+    /// Ends a change of the mask: notes it for undo under a name and hands it to the jobs.
+    pub fn commit(&mut self, before: &Patch, name: impl Into<String>) {
         self.hand_over(before.rect);
-        self.history.push(before);
+        self.note_step(before, name);
+    }
+
+    /// Notes a change for undo that the jobs know already.
+    pub fn note_step(&mut self, before: &Patch, name: impl Into<String>) {
+        self.history.push(before, name, &self.target);
+    }
+
+    /// A preview changed the mask in a rectangle.
+    pub fn note_preview(&mut self, rect: Rect) {
+        self.previewed = self.previewed.union(rect);
+    }
+
+    /// Hands what a preview changed to the jobs. Returns whether there was anything.
+    pub fn hand_preview_over(&mut self) -> bool {
+        let rect = std::mem::take(&mut self.previewed);
+        let is_any = !rect.is_empty();
+        if is_any {
+            self.hand_over(rect);
+        }
+        is_any
+    }
+
+    /// What before and after compare with, if it is not the photo.
+    pub fn before_result(&self) -> Option<&Shown> {
+        self.snapshots.get(self.compared?)?.result.as_ref()
     }
 
     /// Takes the last change back, or makes it again. Returns whether there was one.
@@ -217,6 +281,16 @@ impl Edit {
         } else {
             self.history.redo(&mut self.target)
         };
+        self.show_change(gpu, rect)
+    }
+
+    /// Goes to where so many steps are made. Returns whether that changed anything.
+    pub fn jump(&mut self, gpu: &Gpu, position: usize) -> bool {
+        let rect = self.history.jump(&mut self.target, position);
+        self.show_change(gpu, rect)
+    }
+
+    fn show_change(&mut self, gpu: &Gpu, rect: Option<Rect>) -> bool {
         if let Some(rect) = rect {
             self.show(gpu, rect);
             self.hand_over(rect);
@@ -243,8 +317,11 @@ impl Edit {
             rendered.quality
         };
         self.rendered = (rendered.revision, quality);
-        self.result = rendered
-            .patch
-            .map(|(patch, texture)| Shown { patch, texture });
+        let heat = rendered.heat;
+        self.result = rendered.patch.map(|(patch, texture)| Shown {
+            patch,
+            texture,
+            heat,
+        });
     }
 }
