@@ -49,7 +49,7 @@ fn two_runs_train_side_by_side_and_are_exported() {
         let draft = harness.state_mut().lab_mut();
         draft.set_folder(folder.path());
         let draft = draft.draft_mut();
-        (draft.digits, draft.width, draft.batch) = (320, 4, 8);
+        (draft.digits, draft.width, draft.batch) = (800, 4, 20);
     }
     harness.get_by_label("Start run").click();
     harness.run_steps(2);
