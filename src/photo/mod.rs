@@ -16,6 +16,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail, ensure};
+use image::codecs::tiff::TiffDecoder;
 use image::error::{ImageError, LimitErrorKind};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
@@ -122,11 +123,15 @@ pub fn decode(bytes: &[u8]) -> Result<Photo> {
     let orientation = decoder
         .orientation()
         .unwrap_or(image::metadata::Orientation::NoTransforms);
-    let icc_profile = decoder
-        .icc_profile()
-        .ok()
-        .flatten()
-        .filter(|profile| profile.get(16..20) == Some(b"RGB "));
+    let mut icc_profile = decoder.icc_profile().ok().flatten();
+    if format == ImageFormat::Tiff {
+        // The reader's own limits, set above, leave nothing for a TIFF's tags; a decoder's default is 1 MB.
+        icc_profile = TiffDecoder::new(Cursor::new(bytes))
+            .and_then(|mut decoder| decoder.icc_profile())
+            .ok()
+            .flatten();
+    }
+    let icc_profile = icc_profile.filter(|profile| profile.get(16..20) == Some(b"RGB "));
     let color_type = decoder.color_type();
     let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
     picture.apply_orientation(orientation);
