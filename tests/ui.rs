@@ -5,6 +5,7 @@ mod history;
 mod keeping;
 mod lab;
 mod looks;
+mod motion;
 mod painting;
 mod photos;
 mod tools;
@@ -22,6 +23,7 @@ use vitruvian::face::labels::id;
 use vitruvian::face::mask::{Labels, read_mask};
 use vitruvian::photo;
 use vitruvian::raster::{Rgb, resize_rgb};
+use vitruvian::ui::dialog::Ask;
 use vitruvian::ui::face::{Dialog, Edit, Question, Steps, Work};
 use vitruvian::ui::{App, Setup};
 
@@ -91,6 +93,11 @@ impl Window {
             load: Box::new(move || Ok(steps as Arc<dyn Steps>)),
             dialog,
             recovery,
+            motion: Box::new(|| Ok(Arc::new(motion::Ahead))),
+            files: {
+                let given = Arc::clone(&answers);
+                Arc::new(move |_: &Ask| given.lock().unwrap().pop().flatten().into_iter().collect())
+            },
         };
         let harness = Harness::builder()
             .with_size(SIZE)

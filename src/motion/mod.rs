@@ -6,15 +6,19 @@
 pub mod data;
 pub mod dscmp;
 pub mod evaluate;
+pub mod export;
 pub mod figure;
 pub mod frame;
 pub mod kde;
 pub mod metrics;
 pub mod moments;
+pub mod open;
 pub mod predict;
 pub mod scene;
+pub mod simulate;
 pub mod tracks;
 pub mod train;
+pub mod velocity;
 
 /// Steps that must have been seen before a prediction.
 pub const OBS_LEN: usize = 8;

@@ -120,6 +120,21 @@ pub fn predict(
     care: Care,
     out: &Out<Vec<Futures>>,
 ) -> Result<Vec<Futures>> {
+    predict_within(network, pasts, egos, scene, care, out)
+}
+
+/// [`predict`] as a part of a job that sends something else.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_within<T>(
+    network: &Dscmp,
+    pasts: &[Past],
+    egos: &[usize],
+    scene: Option<&Scene>,
+    care: Care,
+    out: &Out<T>,
+) -> Result<Vec<Futures>> {
     let asks = care.asks();
     let mut found: Vec<Vec<Futures>> = Vec::with_capacity(asks.len());
     for (nth, ask) in asks.iter().enumerate() {

@@ -81,6 +81,11 @@ impl Homography {
         Self::new(matrix)
     }
 
+    /// The matrix that takes pixels to the world, for those who apply it themselves.
+    pub fn world_from_pixel(&self) -> [[f64; 3]; 3] {
+        self.world_from_pixel
+    }
+
     /// The point of the ground that a pixel (column, row) shows.
     pub fn to_world(&self, pixel: Point) -> Point {
         apply(&self.world_from_pixel, pixel)

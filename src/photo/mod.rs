@@ -12,6 +12,11 @@ mod save;
 
 pub use save::{save, save_atomically, save_jpeg, save_png};
 
+/// Endings of the files that can be opened, in lower case.
+pub const EXTENSIONS: [&str; 9] = [
+    "png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "pnm",
+];
+
 use std::io::Cursor;
 use std::path::Path;
 

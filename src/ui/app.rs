@@ -8,10 +8,12 @@ use eframe::egui::{self, Align, Align2, Layout, vec2};
 
 use super::Options;
 use super::commands::{KeysPage, Palette};
+use super::dialog::{self, FileDialog};
 use super::face::{Dialog, FaceTab, Purpose, Question, Source, Steps};
 use super::job_bar::Log;
 use super::keys::{self, Action};
 use super::lab::LabTab;
+use super::motion::{self, MotionTab};
 use super::question;
 use super::settings::{self, Settings};
 use super::tab::{Tab, TabName};
@@ -19,6 +21,7 @@ use super::theme::{self, icon};
 use super::weights_window::WeightsWindow;
 use crate::face::edit::FaceModels;
 use crate::gpu::Gpu;
+use crate::photo;
 use crate::weights::Store;
 use candle_core::Device;
 
@@ -40,11 +43,16 @@ pub struct Setup {
     pub dialog: Dialog,
     /// Where work is kept in case of a crash; none: nowhere.
     pub recovery: Option<PathBuf>,
+    /// Loads the model of the motion tab; runs in a job.
+    pub motion: motion::Load,
+    /// Asks for files.
+    pub files: FileDialog,
 }
 
 /// The window.
 pub struct App {
     face: FaceTab,
+    motion: MotionTab,
     lab: LabTab,
     settings: Settings,
     log: Log,
@@ -78,13 +86,14 @@ impl App {
         let mut settings = Settings::load(cc.storage);
         keys::install(ctx, &settings.keys);
         let gpu = Gpu::from_render_state(state);
-        let mut face = FaceTab::new(ctx, gpu, setup.load, setup.dialog, setup.recovery);
+        let mut face = FaceTab::new(ctx, gpu.clone(), setup.load, setup.dialog, setup.recovery);
         if setup.photo.is_some() {
             settings.tab = TabName::Face;
         }
         face.open(setup.photo.map_or(Source::Sample(SAMPLE), Source::File));
         Ok(Self {
             face,
+            motion: MotionTab::new(ctx, gpu, setup.motion, setup.files),
             lab: LabTab::new(ctx),
             settings,
             log: Log::default(),
@@ -117,6 +126,11 @@ impl App {
         self.log.last()
     }
 
+    /// The motion tab.
+    pub fn motion(&self) -> &MotionTab {
+        &self.motion
+    }
+
     /// The tab that is shown.
     pub fn shown(&self) -> TabName {
         self.settings.tab
@@ -126,13 +140,14 @@ impl App {
     fn tab(&mut self) -> (&mut dyn Tab, &mut Settings) {
         let tab: &mut dyn Tab = match self.settings.tab {
             TabName::Face => &mut self.face,
+            TabName::Motion => &mut self.motion,
             TabName::Lab => &mut self.lab,
         };
         (tab, &mut self.settings)
     }
 
-    fn tabs(&mut self) -> [&mut dyn Tab; 2] {
-        [&mut self.face, &mut self.lab]
+    fn tabs(&mut self) -> [&mut dyn Tab; 3] {
+        [&mut self.face, &mut self.motion, &mut self.lab]
     }
 
     fn tabs_ui(&mut self, ui: &mut egui::Ui) {
@@ -150,9 +165,7 @@ impl App {
 
     fn top_bar_ui(&mut self, ui: &mut egui::Ui) {
         ui.horizontal_centered(|ui| {
-            if TabName::ALL.len() > 1 {
-                self.tabs_ui(ui);
-            }
+            self.tabs_ui(ui);
             let (tab, settings) = self.tab();
             tab.toolbar_ui(ui, settings);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -230,7 +243,8 @@ impl App {
             self.act(ctx, action);
         }
         self.weights.window_ui(ctx);
-        self.tab().0.questions_ui(ctx);
+        let (tab, settings) = self.tab();
+        tab.questions_ui(ctx, settings);
         self.close_question_ui(ctx);
     }
 
@@ -268,7 +282,7 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        let tabs: [&mut dyn Tab; 2] = [&mut self.face, &mut self.lab];
+        let tabs: [&mut dyn Tab; 3] = [&mut self.face, &mut self.motion, &mut self.lab];
         for tab in tabs {
             tab.logic(ctx, &mut self.settings, &mut self.log);
         }
@@ -285,6 +299,8 @@ impl eframe::App for App {
         if !dropped.is_empty() {
             self.tab().0.open_dropped(dropped);
         }
+        let (tab, settings) = self.tab();
+        tab.take_keys(&ctx, settings);
         for action in keys::pressed(&ctx) {
             self.act(&ctx, action);
         }
@@ -305,6 +321,7 @@ impl eframe::App for App {
             .show(ui, |ui| {
                 let tab: &mut dyn Tab = match self.settings.tab {
                     TabName::Face => &mut self.face,
+                    TabName::Motion => &mut self.motion,
                     TabName::Lab => &mut self.lab,
                 };
                 self.is_log_open |= tab.job_bar_ui(ui, &mut self.log);
@@ -367,7 +384,7 @@ fn system_dialog(question: &Question) -> Option<PathBuf> {
             .pick_file(),
         Purpose::OpenReference => dialog
             .set_title("Choose a style photo")
-            .add_filter("Pictures", &PICTURES)
+            .add_filter("Pictures", &photo::EXTENSIONS)
             .pick_file(),
         Purpose::OpenPart => dialog
             .set_title("Copy the part from a mask")
@@ -398,6 +415,8 @@ pub fn run(options: Options) -> Result<()> {
         load: Box::new(load_models),
         dialog: Arc::new(system_dialog),
         recovery: eframe::storage_dir("vitruvian").map(|folder| folder.join("recovery")),
+        motion: Box::new(motion::load),
+        files: Arc::new(dialog::system),
     })
 }
 

@@ -302,6 +302,14 @@ pub fn keys_text(ctx: &egui::Context, action: Action) -> String {
         .map_or_else(String::new, |keys| ctx.format_shortcut(keys))
 }
 
+/// Other words for an action, with its keys.
+pub fn tip_as(ctx: &egui::Context, action: Action, words: &str) -> String {
+    match keys_text(ctx, action) {
+        keys if keys.is_empty() => words.to_owned(),
+        keys => format!("{words} ({keys})"),
+    }
+}
+
 /// An action's words with its keys, for tooltips.
 pub fn tip(ctx: &egui::Context, action: Action) -> String {
     let words = command_of(action).map_or("", |command| command.words);

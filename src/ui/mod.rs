@@ -3,10 +3,12 @@
 mod app;
 mod canvas;
 mod commands;
+pub mod dialog;
 pub mod face;
 mod job_bar;
 mod keys;
 pub mod lab;
+pub mod motion;
 mod question;
 mod settings;
 mod tab;

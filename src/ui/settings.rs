@@ -8,12 +8,54 @@ use serde::{Deserialize, Serialize};
 use super::keys::Bindings;
 use super::tab::TabName;
 use crate::face::mask::Tip;
+use crate::gpu::ColorMap;
 
 /// The key in eframe's storage; a change that old settings cannot be read into gets a new number.
 pub const KEY: &str = "vitruvian_settings_v1";
 
 /// Brush diameters in photo pixels.
 pub const BRUSH_PX: std::ops::RangeInclusive<f32> = 1.0..=300.0;
+
+/// Standard deviations of the kernel of a heat map of destinations, in metres.
+pub const BANDWIDTH_M: std::ops::RangeInclusive<f32> = 0.1..=3.0;
+
+/// What the motion tab shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MotionView {
+    pub pasts: bool,
+    pub futures: bool,
+    pub truth: bool,
+    pub destinations: bool,
+    /// Where nobody can walk.
+    pub ground: bool,
+    pub heat: bool,
+    pub contours: bool,
+    pub bandwidth_m: f32,
+    /// Of the heat map, in [0, 1].
+    pub heat_opacity: f32,
+    pub color_map: ColorMap,
+    /// How much faster than life it plays.
+    pub speed: f32,
+}
+
+impl Default for MotionView {
+    fn default() -> Self {
+        Self {
+            pasts: true,
+            futures: true,
+            truth: true,
+            destinations: false,
+            ground: false,
+            heat: true,
+            contours: false,
+            bandwidth_m: 0.45,
+            heat_opacity: 0.7,
+            color_map: ColorMap::default(),
+            speed: 1.0,
+        }
+    }
+}
 
 /// Everything that is remembered. Fields that an older version did not write take their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +75,7 @@ pub struct Settings {
     pub live: bool,
     pub tools: ToolSettings,
     pub keys: Bindings,
+    pub motion: MotionView,
 }
 
 /// How the painting tools work.
@@ -89,6 +132,7 @@ impl Default for Settings {
             live: true,
             tools: ToolSettings::default(),
             keys: Bindings::default(),
+            motion: MotionView::default(),
         }
     }
 }
@@ -127,6 +171,15 @@ impl Settings {
         tools.edge = in_range(tools.edge, 1.0, 255.0, usual.edge);
         tools.reshape_px = in_range(tools.reshape_px, 1.0, 200.0, usual.reshape_px);
         tools.speck_px = in_range(tools.speck_px, 1.0, 500.0, usual.speck_px);
+        let (motion, default) = (&mut self.motion, default.motion);
+        motion.bandwidth_m = in_range(
+            motion.bandwidth_m,
+            *BANDWIDTH_M.start(),
+            *BANDWIDTH_M.end(),
+            default.bandwidth_m,
+        );
+        motion.heat_opacity = in_range(motion.heat_opacity, 0.0, 1.0, default.heat_opacity);
+        motion.speed = in_range(motion.speed, 0.25, 4.0, default.speed);
         self
     }
 }
@@ -188,6 +241,7 @@ mod tests {
 
         let settings = Settings {
             brush_px: 77.0,
+            tab: TabName::Motion,
             folder: Some("/photos".into()),
             ..Default::default()
         };

@@ -18,17 +18,19 @@ use super::settings::Settings;
 pub enum TabName {
     #[default]
     Face,
+    Motion,
     Lab,
 }
 
 impl TabName {
     /// In the order they are shown in.
-    pub const ALL: [Self; 2] = [Self::Face, Self::Lab];
+    pub const ALL: [Self; 3] = [Self::Face, Self::Motion, Self::Lab];
 
     /// What is written on the tab.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Face => "Face",
+            Self::Motion => "Motion",
             Self::Lab => "Lab",
         }
     }
@@ -37,6 +39,7 @@ impl TabName {
     pub const fn tip(self) -> &'static str {
         match self {
             Self::Face => "Edit a face by painting its parts",
+            Self::Motion => "Predict where people will walk",
             Self::Lab => "Watch normalisations train side by side",
         }
     }
@@ -64,7 +67,10 @@ pub trait Tab {
     fn job_bar_ui(&mut self, ui: &mut egui::Ui, log: &mut Log) -> bool;
 
     /// Questions that wait for an answer.
-    fn questions_ui(&mut self, ctx: &egui::Context);
+    fn questions_ui(&mut self, ctx: &egui::Context, settings: &mut Settings);
+
+    /// Takes keys that only this tab has, before the table of all keys is asked.
+    fn take_keys(&mut self, _ctx: &egui::Context, _settings: &mut Settings) {}
 
     /// Does what a key asks for.
     fn act(&mut self, ctx: &egui::Context, action: Action, settings: &mut Settings);

@@ -171,6 +171,8 @@ pub mod icon {
     pub const BACK: &str = "\u{E5A4}";
     pub const FORWARD: &str = "\u{E5A6}";
     pub const LAB: &str = "\u{E79E}";
+    pub const SELECT: &str = "\u{E1DC}";
+    pub const PENCIL: &str = "\u{E3B4}";
 }
 
 /// Fonts and both styles. Call once for each context.

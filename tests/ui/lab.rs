@@ -17,6 +17,8 @@ fn window() -> Harness<'static, App> {
         load: Box::new(move || Ok(stub as std::sync::Arc<dyn vitruvian::ui::face::Steps>)),
         dialog: std::sync::Arc::new(|_| None),
         recovery: None,
+        motion: Box::new(|| Ok(std::sync::Arc::new(super::motion::Ahead))),
+        files: std::sync::Arc::new(|_| Vec::new()),
     };
     let mut harness = Harness::builder()
         .with_size(vec2(1280.0, 800.0))

@@ -33,7 +33,7 @@ impl Tab for FaceTab {
         self.job_bar_ui(ui, log)
     }
 
-    fn questions_ui(&mut self, ctx: &egui::Context) {
+    fn questions_ui(&mut self, ctx: &egui::Context, _settings: &mut Settings) {
         self.questions_ui(ctx);
     }
 

@@ -65,7 +65,7 @@ impl Tab for LabTab {
         job_bar::job_bar_ui(ui, &mut self.jobs, log, idle, "")
     }
 
-    fn questions_ui(&mut self, _: &egui::Context) {}
+    fn questions_ui(&mut self, _: &egui::Context, _: &mut Settings) {}
 
     fn act(&mut self, _: &egui::Context, action: Action, _: &mut Settings) {
         match action {
