@@ -59,7 +59,7 @@ save_as() {
     sleep 1.5
     keys Return
     for _ in {1..15}; do
-      [[ -s $2 ]] && return
+      [[ -s $2 ]] && { sleep 2; keys Escape; return; } # on a slow machine it asks once more
       sleep 0.2
     done
   done

@@ -113,11 +113,17 @@ impl Window {
     }
 
     /// Runs frames until no job runs.
+    /// Until nothing is going on. One job's end may be the next one's cause, so a single quiet frame says little.
     fn settle(&mut self) {
+        let mut quiet = 0;
         for _ in 0..5_000 {
             self.harness.step();
-            if !self.harness.state().face().is_busy() {
-                self.harness.run_steps(2);
+            quiet = if self.harness.state().face().is_busy() {
+                0
+            } else {
+                quiet + 1
+            };
+            if quiet > 5 {
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));

@@ -2,7 +2,7 @@
 //! next start offers what a program that is no longer there has left.
 //!
 //! Each running program holds a lock on a file in its folder, which the system lets go of however the program ends.
-//! The photo is written once, the rest is a [project](super::project) without the photo, written beside and renamed.
+//! The photo is written once, the rest is a project ([`super::project`]) without the photo, written beside and renamed.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

@@ -208,13 +208,12 @@ fn training_learns_a_turn_and_keeps_weights_that_load() {
     tiny_run(folder.path(), &run, 60, false);
     tiny_run(folder.path(), &run, 120, true);
     let log = std::fs::read_to_string(run.join("log.csv")).unwrap();
-    let fde = |line: &str| line.rsplit(',').next().unwrap().parse::<f64>().unwrap();
+    let column = |line: &str, i: usize| line.split(',').nth(i).unwrap().parse::<f64>().unwrap();
     let lines: Vec<&str> = log.lines().skip(1).collect();
     assert_eq!(lines.len(), 2, "{log}");
-    assert!(
-        fde(lines[1]) < 1.5 && fde(lines[1]) < fde(lines[0]),
-        "{log}"
-    );
+    // Loss and FDE. The loss keeps falling; the FDE of twelve people is near nothing already and jumps about.
+    assert!(column(lines[1], 1) < column(lines[0], 1), "{log}");
+    assert!(column(lines[1], 4) < 1.0, "{log}");
     let checkpoint = Checkpoint::open(&run.join("motion.safetensors"), &Device::Cpu).unwrap();
     assert_eq!(predict::load(&checkpoint).unwrap().config(), &small());
 }

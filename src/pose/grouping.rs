@@ -166,7 +166,7 @@ impl Level {
 pub(super) struct Verdict {
     /// Pairs of groups that could merge.
     pub edges: Vec<[usize; 2]>,
-    /// [E]: logit of both being one person.
+    /// `[E]`: logit of both being one person.
     pub same: Option<Tensor>,
 }
 

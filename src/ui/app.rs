@@ -299,10 +299,14 @@ impl eframe::App for App {
         if !dropped.is_empty() {
             self.tab().0.open_dropped(dropped);
         }
-        let (tab, settings) = self.tab();
-        tab.take_keys(&ctx, settings);
-        for action in keys::pressed(&ctx) {
-            self.act(&ctx, action);
+        // A question that is open takes the keys itself, and so does the page on which keys are changed.
+        let is_asked = ctx.memory(|memory| memory.top_modal_layer().is_some());
+        if !is_asked && !self.keys_page.is_waiting() {
+            let (tab, settings) = self.tab();
+            tab.take_keys(&ctx, settings);
+            for action in keys::pressed(&ctx) {
+                self.act(&ctx, action);
+            }
         }
 
         let bar = |vertical| {

@@ -133,6 +133,11 @@ pub struct KeysPage {
 }
 
 impl KeysPage {
+    /// Whether the next keys are to become those of an action.
+    pub fn is_waiting(&self) -> bool {
+        self.is_open && self.waiting.is_some()
+    }
+
     /// Shows it. Returns whether keys were changed.
     pub fn page_ui(&mut self, ctx: &egui::Context, bindings: &mut Bindings) -> bool {
         let mut changed = false;

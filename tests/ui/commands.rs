@@ -36,3 +36,35 @@ fn keys_can_be_changed() {
     window.key(Key::Q, Modifiers::NONE);
     assert_eq!(window.labels(), before);
 }
+
+#[test]
+fn keys_that_are_taken_change_hands_and_do_nothing_meanwhile() {
+    let mut window = Window::new();
+    window.key(Key::Num0, Modifiers::NONE);
+    window.stroke(&[[80.0, 150.0], [120.0, 150.0]]);
+    let painted = window.labels();
+    window.key(Key::F1, Modifiers::NONE);
+    window.harness.run_steps(3);
+    window.click("Keys of take a snapshot");
+    window.key(Key::Z, Modifiers::COMMAND);
+    window.harness.run_steps(2);
+    assert_eq!(window.labels(), painted, "nothing was undone");
+    window.key(Key::F1, Modifiers::NONE);
+    window.harness.run_steps(2);
+    window.key(Key::Z, Modifiers::COMMAND);
+    window.settle();
+    assert_eq!(window.edit().snapshots.len(), 1);
+    assert_eq!(window.labels(), painted);
+}
+
+#[test]
+fn escape_closes_a_question() {
+    let mut window = Window::new();
+    window.answer(None);
+    window.click("Save mask…");
+    window.settle();
+    assert!(window.harness.query_by_label("File").is_some());
+    window.key(Key::Escape, Modifiers::NONE);
+    window.harness.run_steps(3);
+    assert!(window.harness.query_by_label("File").is_none());
+}

@@ -48,10 +48,8 @@ fn a_project_opens_as_it_was_saved() {
     assert_eq!(window.work().name(), "portrait.png");
     assert_eq!(names(&window.edit().history)[..2], steps[..2]);
     assert_eq!(window.edit().history.position(), 2);
-    assert!(
-        window.edit().is_result_current(),
-        "rendered again by itself"
-    );
+    // Rendered again by itself.
+    window.until(|window| window.edit().is_result_current());
     assert!(window.edit().result.is_some());
     window.harness.get_by_label("Unlock nose");
     window.key(Key::Z, Modifiers::COMMAND);

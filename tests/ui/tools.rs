@@ -185,10 +185,8 @@ fn moving_a_part_is_one_step_and_is_rendered_when_it_is_let_go() {
     let now = top(&window).unwrap();
     assert!(now.abs_diff(was + 10) <= 1, "{was} → {now}");
     assert!(window.count(id::U_LIP).abs_diff(lips) < 12);
-    assert!(
-        window.edit().result.is_some(),
-        "rendered before it is noted"
-    );
+    // Rendered before it is noted.
+    window.until(|window| window.edit().result.is_some());
     assert_eq!(window.edit().history.len(), 0);
     // A side handle makes it wider about its middle.
     let wide = |window: &Window| {
