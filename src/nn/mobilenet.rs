@@ -175,20 +175,20 @@ impl MobileNetV2 {
     }
 }
 
-/// Our name for each of Keras' MobileNetV2 layers, below the prefixes of both: `Conv1`, `expanded_conv_…`, `block_i_…`.
-pub fn keras_layers(stages: usize) -> Vec<(String, String)> {
-    let mut names = vec![("Conv1".to_owned(), "stem".to_owned())];
-    let count: usize = STAGES.iter().take(stages).map(|stage| stage.0).sum();
-    for i in 0..count {
-        let theirs = if i == 0 {
-            "expanded_conv".to_owned()
-        } else {
-            format!("block_{i}")
-        };
-        for part in ["expand", "depthwise", "project"] {
-            if i > 0 || part != "expand" {
-                names.push((format!("{theirs}_{part}"), format!("blocks.{i}.{part}")));
+/// The layers of the first `stages` as the converted MoveNet networks name them (`stem`, `stages.{stage}.{block}.…`),
+/// each with its name here.
+pub fn movenet_layers(stages: usize) -> Vec<(String, String)> {
+    let mut names = vec![("stem".to_owned(), "stem".to_owned())];
+    let mut i = 0;
+    for (stage, (count, _)) in STAGES.iter().enumerate().take(stages) {
+        for block in 0..*count {
+            for part in ["expand", "depthwise", "project"] {
+                if i > 0 || part != "expand" {
+                    let theirs = format!("stages.{stage}.{block}.{part}");
+                    names.push((theirs, format!("blocks.{i}.{part}")));
+                }
             }
+            i += 1;
         }
     }
     names
@@ -222,7 +222,7 @@ mod tests {
                 [2, 14, 2, 3]
             ]
         );
-        let known: Vec<String> = keras_layers(6).into_iter().map(|n| n.1).collect();
+        let known: Vec<String> = movenet_layers(6).into_iter().map(|n| n.1).collect();
         let data = vars.data().lock().unwrap();
         for layer in data.keys().filter_map(|k| k.strip_suffix(".weight")) {
             assert!(known.iter().any(|k| k == layer), "{layer}");
