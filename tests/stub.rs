@@ -23,6 +23,8 @@ pub const RESTYLED: [u8; 3] = [20, 250, 120];
 pub struct Stub {
     /// Boxes of the faces that are found.
     pub faces: Vec<[f32; 4]>,
+    /// The models are still loading.
+    pub late: AtomicBool,
     /// Renders wait, so that they can be cancelled.
     pub slow: AtomicBool,
     /// Renders fail.
@@ -39,6 +41,14 @@ impl Stub {
             faces: vec![[0.2 * w, 0.15 * h, 0.8 * w, 0.95 * h]],
             ..Default::default()
         })
+    }
+
+    /// The steps, once the models are loaded.
+    pub fn load(self: Arc<Self>) -> Result<Arc<dyn Steps>> {
+        while self.late.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(self)
     }
 
     /// No face at all.

@@ -24,7 +24,7 @@ use vitruvian::face::mask::{Labels, read_mask};
 use vitruvian::photo;
 use vitruvian::raster::{Rgb, resize_rgb};
 use vitruvian::ui::dialog::Ask;
-use vitruvian::ui::face::{Dialog, Edit, Question, Steps, Work};
+use vitruvian::ui::face::{Dialog, Edit, Question, Work};
 use vitruvian::ui::{App, Setup};
 
 use crate::stub::{EDITED, RESTYLED, Stub};
@@ -90,7 +90,7 @@ impl Window {
         let dialog: Dialog = Arc::new(move |_: &Question| given.lock().unwrap().pop().flatten());
         let setup = Setup {
             photo,
-            load: Box::new(move || Ok(steps as Arc<dyn Steps>)),
+            load: Box::new(move || steps.load()),
             dialog,
             recovery,
             motion: Box::new(|| Ok(Arc::new(motion::Ahead))),

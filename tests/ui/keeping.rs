@@ -40,8 +40,13 @@ fn a_project_opens_as_it_was_saved() {
     window.settle();
     assert!(window.message().starts_with("Project saved to"));
 
-    let folder = TempDir::new().unwrap();
-    let mut window = Window::open(Stub::blind(), Some(path), folder);
+    // The project is there before the models are.
+    let stub = Stub::blind();
+    stub.late.store(true, SeqCst);
+    let mut window = Window::open(Arc::clone(&stub), Some(path), TempDir::new().unwrap());
+    window.until(|window| window.harness.state().face().work().is_some());
+    assert_eq!(stub.renders.load(SeqCst), 0);
+    stub.late.store(false, SeqCst);
     window.settle();
     assert_eq!(window.labels(), mask);
     assert_eq!(window.work().photo, photo);

@@ -254,7 +254,7 @@ impl FaceTab {
         match value {
             Value::Models(steps) => {
                 self.steps = Some(steps);
-                self.analyse();
+                self.catch_up();
             }
             Value::Chosen(purpose, path) => self.path_chosen(purpose, path, settings),
             Value::NoDialog(purpose) => self.ask_here(purpose, settings),
@@ -354,6 +354,16 @@ impl FaceTab {
     fn take_reference(&mut self, ctx: &egui::Context, reference: Reference) {
         self.reference.set(ctx, reference);
         self.style_changed(true);
+    }
+
+    /// The models are there: does what a photo or a project that was opened before had to go without.
+    fn catch_up(&mut self) {
+        self.analyse();
+        self.with_work(|tab, work| match work.edit() {
+            Some(_) => tab.render_again(work, true),
+            None if work.faces.is_some() => tab.parse_face(work),
+            None => {}
+        });
     }
 
     /// Looks for faces once there are both a photo and models.
