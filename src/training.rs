@@ -4,6 +4,12 @@
 //! A checkpoint holds weights, moments, means and the step; a run resumes from it as if it had not stopped, since every
 //! step draws its random numbers from (seed, step). Left out: data, models and losses, which the areas bring.
 
+#[cfg(feature = "mpi")]
+pub mod mpi;
+mod ranks;
+
+pub use ranks::Ranks;
+
 use anyhow::{Context as _, Result, bail};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
@@ -44,6 +50,7 @@ pub struct Adam {
     config: AdamConfig,
     slots: Vec<Slot>,
     steps: usize,
+    ranks: Ranks,
 }
 
 /// One variable's update, in place.
@@ -124,7 +131,26 @@ impl Adam {
             config,
             slots,
             steps: 0,
+            ranks: Ranks::alone(),
         })
+    }
+
+    /// From now on this is one of several processes that train together: all get the first one's weights, and every
+    /// step takes the mean of their gradients.
+    ///
+    /// # Errors
+    /// When another rank is gone.
+    pub fn share(&mut self, ranks: &Ranks) -> Result<()> {
+        ranks.agree(&self.vars())?;
+        for slot in &mut self.slots {
+            slot.mean = slot.var.flatten_all()?.to_vec1()?;
+        }
+        self.ranks = ranks.clone();
+        Ok(())
+    }
+
+    fn vars(&self) -> Vec<Var> {
+        self.slots.iter().map(|slot| slot.var.clone()).collect()
     }
 
     /// Lets variables whose names begin with `prefix` learn at `share` of the rate.
@@ -140,7 +166,11 @@ impl Adam {
     }
 
     /// Moves all variables against `grads` and returns the norm of the gradients before clipping.
-    pub fn step(&mut self, grads: &GradStore, lr: f64) -> Result<f64> {
+    ///
+    /// # Errors
+    /// When gradients are not finite, or another rank is gone.
+    pub fn step(&mut self, mut grads: GradStore, lr: f64) -> Result<f64> {
+        self.ranks.average(&mut grads, &self.vars())?;
         let mut sum = 0f64;
         for slot in &self.slots {
             if let Some(g) = grads.get(&slot.var) {
@@ -422,7 +452,7 @@ mod tests {
         let first = loss(&w, &b).to_scalar::<f32>().unwrap();
         let advance = |adam: &mut Adam, w: &Tensor, b: &Tensor, n: usize| {
             for _ in 0..n {
-                adam.step(&loss(w, b).backward().unwrap(), 0.05).unwrap();
+                adam.step(loss(w, b).backward().unwrap(), 0.05).unwrap();
             }
         };
         advance(&mut adam, &w, &b, 20);
@@ -441,11 +471,68 @@ mod tests {
     }
 
     #[test]
+    fn ranks_together_do_what_one_process_does_with_the_mean_loss() {
+        use crate::nn::norms::sync::{AllReduce, Team};
+        use std::sync::Arc;
+        // Two ranks that start apart and see half of the targets each.
+        let part = |w: &Tensor, b: &Tensor, row: usize| {
+            let y = w.broadcast_add(b).unwrap().narrow(0, row, 1).unwrap();
+            let target = [[1f32, -2.0], [0.5, 3.0]][row];
+            let target = Tensor::new(&[target], &Device::Cpu).unwrap();
+            (y - target).unwrap().sqr().unwrap().sum_all().unwrap()
+        };
+        let train = |ranks: Ranks| {
+            let (mut vars, w, b) = problem();
+            if !ranks.is_first() {
+                vars.set_one(
+                    "w",
+                    Tensor::zeros((2, 2), DType::F32, &Device::Cpu).unwrap(),
+                )
+                .unwrap();
+            }
+            let mut adam = Adam::new(&vars, CONFIG).unwrap();
+            adam.share(&ranks).unwrap();
+            for _ in 0..10 {
+                let loss = match ranks.count() {
+                    1 => ((part(&w, &b, 0) + part(&w, &b, 1)).unwrap() * 0.5).unwrap(),
+                    _ => part(&w, &b, ranks.rank()),
+                };
+                adam.step(loss.backward().unwrap(), 0.05).unwrap();
+            }
+            let means = adam.means().unwrap()["w"].clone();
+            (w.to_vec2::<f32>().unwrap(), means.to_vec2::<f32>().unwrap())
+        };
+        let alone = train(Ranks::alone());
+        let team: Vec<Arc<dyn AllReduce>> = Team::new(2)
+            .into_iter()
+            .map(|t| Arc::new(t) as Arc<dyn AllReduce>)
+            .collect();
+        let both: Vec<_> = std::thread::scope(|scope| {
+            let handles: Vec<_> = team
+                .into_iter()
+                .enumerate()
+                .map(|(rank, reduce)| {
+                    let train = &train;
+                    scope.spawn(move || train(Ranks::new(rank, reduce)))
+                })
+                .collect();
+            handles.into_iter().map(|h| h.join().unwrap()).collect()
+        });
+        assert_eq!(both[0], both[1]);
+        let pairs = alone.0.iter().flatten().zip(both[0].0.iter().flatten());
+        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6), "{both:?}");
+        assert_ne!(
+            Ranks::alone().seed(5),
+            Ranks::new(1, Arc::new(Team::new(2).remove(1))).seed(5)
+        );
+    }
+
+    #[test]
     fn refuses_broken_gradients_and_foreign_checkpoints() {
         let (vars, w, b) = problem();
         let mut adam = Adam::new(&vars, CONFIG).unwrap();
         let broken = (loss(&w, &b) * f64::NAN).unwrap();
-        assert!(adam.step(&broken.backward().unwrap(), 0.1).is_err());
+        assert!(adam.step(broken.backward().unwrap(), 0.1).is_err());
         assert_eq!(w.to_vec2::<f32>().unwrap(), [[0.5, 0.5], [0.5, 0.5]]);
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::create(folder.path()).unwrap();

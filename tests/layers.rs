@@ -56,7 +56,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
         &["nn", "weights", "training", "raster", "photo", "job"],
     ),
     ("people", &["nn", "weights", "raster"]),
-    ("training", &["weights", "job"]),
+    ("training", &["nn", "weights", "job"]),
     ("weights", &["legacy_pth"]),
     ("photo", &["raster"]),
     ("nn", &[]),

@@ -40,8 +40,14 @@ pub enum Command {
     Lab(lab::LabCommand),
 
     /// Train the networks that ship
-    #[command(subcommand)]
-    Train(TrainCommand),
+    Train {
+        /// This is one of several processes that mpirun started: each takes batches of its own, gradients are averaged
+        #[arg(long, global = true)]
+        ranks: bool,
+
+        #[command(subcommand)]
+        network: TrainCommand,
+    },
 
     /// See, convert and check weight files
     #[command(subcommand)]

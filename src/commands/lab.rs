@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use candle_core::DType;
 
-use super::print;
+use super::{print, ranks};
 use crate::cli::lab::{CheckRanks, LabCommand, ParserNorms, TrainLab};
 use crate::face::train_parser::{self, TrainParser};
 use crate::job::Out;
@@ -15,7 +15,7 @@ use crate::lab::dataset::Digits;
 use crate::lab::experiments::{batch_size, decay, harden, theory};
 use crate::lab::run::{Run, Sample};
 use crate::lab::table::{Table, write};
-use crate::nn::norms::sync::AllReduce;
+use crate::training::Ranks;
 
 pub fn run(command: &LabCommand) -> Result<()> {
     let out = Out::<()>::to_stderr("lab");
@@ -35,43 +35,17 @@ fn show(tables: &[Table]) -> Result<()> {
     Ok(())
 }
 
-/// This rank's number and what sums over the ranks.
-type Rank = (usize, Arc<dyn AllReduce>);
-
 fn train(args: &TrainLab) -> Result<()> {
-    match args.ranks {
-        true => on_ranks(|rank| train_as(args, Some(rank))),
-        false => train_as(args, None),
-    }
+    ranks::run(args.ranks, |ranks| train_as(args, ranks))
 }
 
-/// Runs `work` on every process that mpirun started. One that fails ends all of them: the others would wait for it.
-#[cfg(feature = "mpi")]
-fn on_ranks(work: impl FnOnce(Rank) -> Result<()>) -> Result<()> {
-    let world = crate::lab::ranks::World::join()?;
-    let rank = world.rank();
-    let result = work((rank, Arc::new(world.reduce())));
-    if let Err(error) = &result {
-        super::print_error(&anyhow::anyhow!("rank {rank}: {error:#}"));
-        world.abort();
-    }
-    result
-}
-
-#[cfg(not(feature = "mpi"))]
-fn on_ranks(_: impl FnOnce(Rank) -> Result<()>) -> Result<()> {
-    anyhow::bail!(
-        "This vitruvian was built without MPI. Build it with `cargo build --release --features mpi`, see scripts/test-mpi"
-    )
-}
-
-fn train_as(args: &TrainLab, rank: Option<Rank>) -> Result<()> {
+fn train_as(args: &TrainLab, ranks: &Ranks) -> Result<()> {
     let (train, held_out) = Digits::load(args.config.set)?;
-    let is_first = rank.as_ref().is_none_or(|(rank, _)| *rank == 0);
+    let is_first = ranks.is_first();
     let mut run = Run::new(
         args.config.clone(),
         (Arc::new(train), Arc::new(held_out)),
-        rank,
+        ranks.clone(),
     )?;
     if let Some(path) = &args.init {
         run.net().initialise(path)?;
@@ -148,8 +122,12 @@ fn parser(args: &ParserNorms) -> Result<()> {
             ..args.base.clone()
         };
         let log = config.run.join("log.csv");
-        let trained = train_parser::train(&config, &Out::to_stderr(format!("parser {norm}")))
-            .and_then(|()| last_line(&log));
+        let trained = train_parser::train(
+            &config,
+            &Ranks::alone(),
+            &Out::to_stderr(format!("parser {norm}")),
+        )
+        .and_then(|()| last_line(&log));
         let mut row = vec![norm.to_string()];
         match trained {
             // step, loss, faces per second, accuracy, F1, IoU, …
@@ -177,18 +155,18 @@ fn last_line(path: &Path) -> Result<Vec<String>> {
 
 fn check_ranks(args: &CheckRanks) -> Result<()> {
     use crate::lab::check_ranks::{STEPS, TOLERANCE, compare};
-    on_ranks(|(rank, reduce)| {
+    ranks::run(true, |ranks| {
         let (train, held_out) = Digits::load(args.config.set)?;
         let sets = (Arc::new(train), Arc::new(held_out));
-        let ranks = reduce.ranks();
-        let found = compare(&args.config, &sets, rank, reduce)?;
+        let (rank, count) = (ranks.rank(), ranks.count());
+        let found = compare(&args.config, &sets, ranks)?;
         if args.json {
             super::print_json(
-                &serde_json::json!({ "rank": rank, "ranks": ranks, "norm": args.config.norm, "largest": found }),
+                &serde_json::json!({ "rank": rank, "ranks": count, "norm": args.config.norm, "largest": found }),
             )?;
         } else {
             print(format_args!(
-                "rank {rank} of {ranks}, {}: outputs {:.1e}, gradients {:.1e}, after {STEPS} steps {:.1e}",
+                "rank {rank} of {count}, {}: outputs {:.1e}, gradients {:.1e}, after {STEPS} steps {:.1e}",
                 args.config.norm, found.outputs, found.gradients, found.weights
             ));
         }

@@ -9,6 +9,7 @@ mod face;
 mod lab;
 mod motion;
 mod pose;
+mod ranks;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use crate::cli::{Command, TrainCommand};
+use crate::job::Out;
+use crate::training::Ranks;
 
 /// Runs one command.
 ///
@@ -30,14 +33,14 @@ pub fn run(command: Command) -> Result<()> {
         Command::Pose(command) => pose::run(&command),
         Command::Motion(command) => motion::run(&command),
         Command::Lab(command) => lab::run(&command),
-        Command::Train(command) => train(command),
+        Command::Train { ranks, network } => ranks::run(ranks, |ranks| train(network, ranks)),
         Command::Bench { subject, json } => bench::run(subject, json),
         Command::Weights(command) => weights::run(command),
     }
 }
 
 /// Trains a network; progress on stderr.
-fn train(command: TrainCommand) -> Result<()> {
+fn train(command: TrainCommand, ranks: &Ranks) -> Result<()> {
     match command {
         TrainCommand::Toes { feet, seed } => {
             let ([forward, up, outward], error) = crate::pose::toes::fit(feet as usize, seed);
@@ -47,17 +50,29 @@ fn train(command: TrainCommand) -> Result<()> {
             Ok(())
         }
         TrainCommand::Parser(config) => {
-            crate::face::train_parser::train(&config, &crate::job::Out::to_stderr("parser"))
+            crate::face::train_parser::train(&config, ranks, &out_of("parser", ranks))
         }
         TrainCommand::Generator(config) => {
-            crate::face::train_generator::train(&config, &crate::job::Out::to_stderr("generator"))
+            crate::face::train_generator::train(&config, ranks, &out_of("generator", ranks))
         }
         TrainCommand::Motion(config) => {
-            crate::motion::train::train(&config, &crate::job::Out::to_stderr("motion"))
+            crate::motion::train::train(&config, ranks, &out_of("motion", ranks))
         }
         TrainCommand::Grouping(config) => {
-            crate::pose::train_grouping::train(&config, &crate::job::Out::to_stderr("grouping"))
+            anyhow::ensure!(
+                ranks.count() == 1,
+                "Grouping is trained in one process: it takes minutes. Leave out --ranks"
+            );
+            crate::pose::train_grouping::train(&config, &out_of("grouping", ranks))
         }
+    }
+}
+
+/// The first of several processes tells how it goes.
+fn out_of(name: &str, ranks: &Ranks) -> Out<()> {
+    match ranks.is_first() {
+        true => Out::to_stderr(name),
+        false => Out::silent(),
     }
 }
 

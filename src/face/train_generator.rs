@@ -22,7 +22,7 @@ use crate::nn::losses::{IGNORED, SegmentationLoss, segmentation};
 use crate::nn::mobilenet::MobileNetV2;
 use crate::nn::pool::avg_pool2d;
 use crate::people::face_mesh::FaceMesh;
-use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
+use crate::training::{Adam, AdamConfig, Ranks, RunDir, cosine_rate, initialise, rng_of_step};
 use crate::weights::{Checkpoint, Store};
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -189,12 +189,12 @@ fn load_parser(path: &Path) -> Result<Plain> {
 ///
 /// # Errors
 /// When data or parser are missing or unfit, when a checkpoint belongs to another model, when gradients are not finite.
-pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
+pub fn train(config: &TrainGenerator, ranks: &Ranks, out: &Out<()>) -> Result<()> {
     ensure!(
         config.batch >= 4 && config.steps > 0,
         "--batch must be at least 4 and --steps at least 1"
     );
-    let run = RunDir::create(&config.run)?;
+    let run = RunDir::create(&ranks.folder(&config.run))?;
     let parser = load_parser(&config.parser)?;
     let encoder = pretrained::encoder(&config.backbone)?;
     out.progress(0.0, "Reading faces")?;
@@ -256,6 +256,8 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
     };
     let mut adam_g = Adam::new(&vars, adam)?;
     let mut adam_d = Adam::new(&critic_vars, adam)?;
+    adam_g.share(ranks)?;
+    adam_d.share(ranks)?;
     let mut first = 0;
     if config.resume {
         let found =
@@ -266,7 +268,7 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
     let (mut last_saved, mut smooth) = (Instant::now(), Smooth::default());
     let mut since = (Instant::now(), first);
     for step in first..config.steps {
-        let rng = &mut rng_of_step(config.seed, step);
+        let rng = &mut rng_of_step(ranks.seed(config.seed), step);
         let (view, side, count) = match rng.random_range(0..100) {
             0..24 => (View::Small, SIDE, config.batch),
             24..36 => (View::Whole, STYLE_SIDE, config.batch / 4),
@@ -308,7 +310,7 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
                 + least_squares(&fake, &b.hole, 0.0)?)?
                 * 0.5)?;
             smooth.add("critic", &critic_loss)?;
-            adam_d.step(&critic_loss.backward()?, rate)?;
+            adam_d.step(critic_loss.backward()?, rate)?;
             let verdicts = frozen.forward(&picture, &b.hole, &b.classes)?;
             let fooled = least_squares(&verdicts, &b.hole, 1.0)?;
             let matching = (feature_matching(&verdicts, &real)? / b.share)?;
@@ -318,7 +320,7 @@ pub fn train(config: &TrainGenerator, out: &Out<()>) -> Result<()> {
             let say = config.gan * ((step - config.gan_from) as f64 / 500.0).min(1.0);
             loss = (loss + (fooled * say)? + (matching * (MATCHING * say))?)?;
         }
-        adam_g.step(&loss.backward()?, rate)?;
+        adam_g.step(loss.backward()?, rate)?;
         out.progress(
             (step + 1) as f32 / config.steps as f32,
             format!("step {} of {}, {smooth}", step + 1, config.steps),

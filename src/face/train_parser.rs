@@ -17,7 +17,7 @@ use crate::nn::losses::{SegmentationLoss, segmentation};
 use crate::nn::norms::{NormKind, Norms};
 use crate::people::face_mesh::FaceMesh;
 use crate::raster::{Grid, resize_labels, rgb_to_tensor};
-use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
+use crate::training::{Adam, AdamConfig, Ranks, RunDir, cosine_rate, initialise, rng_of_step};
 use crate::weights::Store;
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -232,7 +232,7 @@ fn write_ratios(run: &RunDir, norms: &Norms) -> Result<()> {
 ///
 /// # Errors
 /// When data are missing or unfit, when a checkpoint belongs to another model, when gradients are not finite.
-pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
+pub fn train(config: &TrainParser, ranks: &Ranks, out: &Out<()>) -> Result<()> {
     let widths = config
         .widths
         .as_slice()
@@ -258,7 +258,7 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
         };
         Ok((parser, norms))
     };
-    let run = RunDir::create(&config.run)?;
+    let run = RunDir::create(&ranks.folder(&config.run))?;
     out.progress(0.0, "Reading faces")?;
     let faces = Faces::load(&config.data, SIDE)?;
     let (mut faces, held_out) = faces.split();
@@ -298,6 +298,8 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
     };
     let mut adam = Adam::new(&vars, adam)?;
     adam.slow_down("backbone.", BACKBONE_RATE);
+    adam.share(ranks)?;
+    norms.synchronise(ranks.reduce());
     let mut first = 0;
     if config.resume {
         first = run
@@ -318,7 +320,7 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
     let mut since = (Instant::now(), first);
     for step in first..config.steps {
         let seeds: Vec<u64> = {
-            let mut rng = rng_of_step(config.seed, step);
+            let mut rng = rng_of_step(ranks.seed(config.seed), step);
             (0..config.batch).map(|_| rng.random()).collect()
         };
         let samples: Vec<_> = seeds
@@ -344,7 +346,7 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
             })
             .collect();
         let (mut photos, mut maps, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-        let rng = &mut rng_of_step(config.seed ^ 1, step);
+        let rng = &mut rng_of_step(ranks.seed(config.seed ^ 1), step);
         for (i, s) in samples {
             photos.extend(s.photo);
             let has_mesh = config.overfit.is_some() || !rng.random_bool(NO_MESH_SHARE);
@@ -370,7 +372,7 @@ pub fn train(config: &TrainParser, out: &Out<()>) -> Result<()> {
             },
         )?;
         let rate = cosine_rate(config.rate, step, config.steps, 200);
-        adam.step(&loss.backward()?, rate)?;
+        adam.step(loss.backward()?, rate)?;
         let value = loss.to_scalar::<f32>()? as f64;
         running = Some(running.map_or(value, |r| 0.98 * r + 0.02 * value));
         let smooth = running.unwrap_or(value);

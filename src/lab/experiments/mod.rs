@@ -14,6 +14,7 @@ use super::dataset::Digits;
 use super::run::{LabConfig, Run};
 use crate::job::Out;
 use crate::nn::norms::LayerRatios;
+use crate::training::Ranks;
 
 /// What experiments on the network share.
 #[derive(Clone, Debug, clap::Args)]
@@ -53,7 +54,7 @@ struct End {
 
 /// Trains to the end, reporting the share of it that is done.
 fn train<T>(config: LabConfig, sets: &Sets, out: &Out<T>, note: &str) -> Result<(Run, End)> {
-    let mut run = Run::new(config, sets.clone(), None)?;
+    let mut run = Run::new(config, sets.clone(), Ranks::alone())?;
     let mut ratios = Vec::new();
     let accuracy = run.finish(|run, sample| {
         let (step, steps) = run.progress();

@@ -4,7 +4,7 @@
 //! summed: two values a channel forward and two backward. Everything else follows from gradients being summed, which
 //! [`sum_gradients`] does for all parameters at once, the control parameters of SN among them.
 //!
-//! How the sum is made is the caller's: MPI (`lab::ranks`) between processes, [`Team`] between threads. Left out: NCCL;
+//! How the sum is made is the caller's: MPI (`training::mpi`) between processes, [`Team`] between threads. Left out: NCCL;
 //! on CUDA a synchronised layer is refused.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

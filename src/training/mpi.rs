@@ -1,4 +1,4 @@
-//! Ranks that are processes, joined by MPI: what `vitruvian lab train --ranks` under `mpirun` runs on.
+//! Ranks that are processes, joined by MPI: what `--ranks` of a training under `mpirun` runs on.
 
 use candle_core::{Result, bail};
 use mpi::collective::SystemOperation;
