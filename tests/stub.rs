@@ -82,6 +82,10 @@ fn class_at([x, y]: [f32; 2], [left, top, right, bottom]: [f32; 4]) -> u8 {
 }
 
 impl Steps for Stub {
+    fn device(&self) -> &'static str {
+        "paper"
+    }
+
     fn find_faces(&self, _photo: &Rgb, _out: &Out<Value>) -> Result<Vec<Face>> {
         Ok(self.faces.iter().map(|bbox| face_from_box(*bbox)).collect())
     }

@@ -1,6 +1,8 @@
 //! The window driven by accessible names, keys and pointer events, with stub models and a fixed clock.
 
+mod access;
 mod commands;
+mod hints;
 mod history;
 mod keeping;
 mod lab;
@@ -9,6 +11,7 @@ mod motion;
 mod painting;
 mod photos;
 mod tools;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;

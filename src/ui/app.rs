@@ -169,35 +169,15 @@ impl App {
             let (tab, settings) = self.tab();
             tab.toolbar_ui(ui, settings);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if theme::icon_button_ui(
-                    ui,
-                    icon::SETTINGS,
-                    "Settings",
-                    &keys::tip(ui.ctx(), Action::ShowSettings),
-                )
-                .clicked()
-                {
-                    self.are_settings_open = !self.are_settings_open;
-                }
-                let tip = keys::tip(ui.ctx(), Action::ShowKeys);
-                if theme::icon_button_ui(ui, icon::KEYBOARD, "Keys", &tip).clicked() {
-                    self.act(ui.ctx(), Action::ShowKeys);
-                }
-                let tip = keys::tip(ui.ctx(), Action::Palette);
-                if theme::icon_button_ui(ui, icon::SEARCH, "Find an action", &tip).clicked() {
-                    self.act(ui.ctx(), Action::Palette);
-                }
-                if theme::icon_button_ui(
-                    ui,
-                    icon::WEIGHTS,
-                    "Weights",
-                    "Weights: what is found and what is missing",
-                )
-                .clicked()
-                {
-                    self.weights.open = !self.weights.open;
-                    if self.weights.open {
-                        self.weights.refresh();
+                for (icon, name, action) in [
+                    (icon::SETTINGS, "Settings", Action::ShowSettings),
+                    (icon::KEYBOARD, "Keys", Action::ShowKeys),
+                    (icon::SEARCH, "Find an action", Action::Palette),
+                    (icon::WEIGHTS, "Weights", Action::ShowWeights),
+                ] {
+                    let tip = keys::tip(ui.ctx(), action);
+                    if theme::icon_button_ui(ui, icon, name, &tip).clicked() {
+                        self.act(ui.ctx(), action);
                     }
                 }
             });
@@ -210,6 +190,17 @@ impl App {
             Action::Palette => self.palette.open(),
             Action::ShowKeys => self.keys_page.is_open = !self.keys_page.is_open,
             Action::ShowSettings => self.are_settings_open = !self.are_settings_open,
+            Action::ShowMessages => self.is_log_open = !self.is_log_open,
+            Action::ShowWeights => {
+                self.weights.open = !self.weights.open;
+                if self.weights.open {
+                    self.weights.refresh();
+                }
+            }
+            Action::ShowHints => {
+                self.settings.tab = TabName::Face;
+                self.face.show_hints_again(&mut self.settings);
+            }
             Action::NextTab => self.settings.tab = self.settings.tab.neighbour(1),
             Action::PreviousTab => self.settings.tab = self.settings.tab.neighbour(-1),
             Action::Tab(index) => {
@@ -221,6 +212,20 @@ impl App {
                 tab.act(ctx, action, settings);
             }
         }
+    }
+
+    /// Closes the windows that lie over the tab. Returns whether there was one.
+    fn close_windows(&mut self) -> bool {
+        let open = [
+            &mut self.are_settings_open,
+            &mut self.is_log_open,
+            &mut self.keys_page.is_open,
+            &mut self.weights.open,
+        ];
+        let mut any = false;
+        open.into_iter()
+            .for_each(|open| any |= std::mem::take(open));
+        any
     }
 
     fn windows_ui(&mut self, ctx: &egui::Context) {
@@ -239,7 +244,8 @@ impl App {
             .collapsible(false)
             .show(ctx, |ui| self.log.log_ui(ui));
         self.keys_page.page_ui(ctx, &mut self.settings.keys);
-        if let Some(action) = self.palette.palette_ui(ctx) {
+        if let Some((action, tab)) = self.palette.palette_ui(ctx, self.settings.tab) {
+            self.settings.tab = tab.unwrap_or(self.settings.tab);
             self.act(ctx, action);
         }
         self.weights.window_ui(ctx);
@@ -304,7 +310,10 @@ impl eframe::App for App {
         if !is_asked && !self.keys_page.is_waiting() {
             let (tab, settings) = self.tab();
             tab.take_keys(&ctx, settings);
-            for action in keys::pressed(&ctx) {
+            for action in keys::pressed(&ctx, self.settings.tab) {
+                if action == Action::Cancel && self.close_windows() {
+                    continue;
+                }
                 self.act(&ctx, action);
             }
         }

@@ -3,6 +3,7 @@
 use eframe::egui::{self, Align, Event, Key, KeyboardShortcut, Layout, RichText, vec2};
 
 use super::keys::{self, Action, Bindings, Command, TABLE};
+use super::tab::TabName;
 use super::theme::{self, icon};
 use crate::face::labels;
 
@@ -19,14 +20,17 @@ struct Line {
     action: Action,
     group: &'static str,
     words: String,
+    /// The tab it belongs to; none for every tab.
+    tab: Option<TabName>,
 }
 
-/// What can be found: the table, and each class to paint with.
-fn lines() -> Vec<Line> {
+/// What can be found: the table, and each class to paint with. What the shown tab does comes first.
+fn lines(shown: TabName) -> Vec<Line> {
     let of = |command: &Command| Line {
         action: command.action,
         group: command.group,
         words: command.words.to_owned(),
+        tab: command.tab,
     };
     let classes = (0..labels::CLASS_COUNT as u8).filter_map(|position| {
         let class = super::face::class_at_position(position)?;
@@ -35,9 +39,12 @@ fn lines() -> Vec<Line> {
             action: Action::Class(position),
             group: "Part",
             words: format!("Paint {title}"),
+            tab: Some(TabName::Face),
         })
     });
-    TABLE.iter().map(of).chain(classes).collect()
+    let mut lines: Vec<Line> = TABLE.iter().map(of).chain(classes).collect();
+    lines.sort_by_key(|line| line.tab.is_some_and(|tab| tab != shown));
+    lines
 }
 
 /// Whether every word of `text` begins a word of `words`, or is somewhere in it.
@@ -55,12 +62,16 @@ impl Palette {
         self.chosen = 0;
     }
 
-    /// Shows it. Returns the action that was chosen.
-    pub fn palette_ui(&mut self, ctx: &egui::Context) -> Option<Action> {
+    /// Shows it. Returns the action that was chosen, and the tab that does it; none for every tab.
+    pub fn palette_ui(
+        &mut self,
+        ctx: &egui::Context,
+        shown: TabName,
+    ) -> Option<(Action, Option<TabName>)> {
         if !self.is_open {
             return None;
         }
-        let found: Vec<Line> = lines()
+        let found: Vec<Line> = lines(shown)
             .into_iter()
             .filter(|line| matches(&format!("{} {}", line.group, line.words), &self.text))
             .collect();
@@ -77,7 +88,7 @@ impl Palette {
             .saturating_sub(usize::from(up))
             .min(last);
         let mut done = enter
-            .then(|| found.get(self.chosen).map(|line| line.action))
+            .then(|| found.get(self.chosen).map(|line| (line.action, line.tab)))
             .flatten();
         let modal = egui::Modal::new(egui::Id::unique("palette"))
             .frame(theme::question_frame(ctx).inner_margin(12))
@@ -101,7 +112,17 @@ impl Palette {
                             Action::Class(position) => keys::class_keys(usize::from(position)),
                             action => keys::keys_text(ui.ctx(), action),
                         };
-                        let item = egui::Button::selectable(is_chosen, line.words.as_str())
+                        let mut words = egui::text::LayoutJob::default();
+                        let font = egui::TextStyle::Button.resolve(ui.style());
+                        for (text, color) in [
+                            (line.words.as_str(), theme::colors(ui).text),
+                            ("   ", theme::colors(ui).weak),
+                            (line.group, theme::colors(ui).weak),
+                        ] {
+                            let format = egui::TextFormat::simple(font.clone(), color);
+                            words.append(text, 0.0, format);
+                        }
+                        let item = egui::Button::selectable(is_chosen, words)
                             .shortcut_text(keys)
                             .min_size(vec2(ui.available_width(), theme::ROW_HEIGHT));
                         let response = ui.add(item).accessible_name(&line.words);
@@ -109,11 +130,11 @@ impl Palette {
                             response.scroll_to_me(None);
                         }
                         if response.clicked() {
-                            done = Some(line.action);
+                            done = Some((line.action, line.tab));
                         }
                     }
                     if found.is_empty() {
-                        ui.weak("Nothing is called that");
+                        ui.weak("Nothing is called that. Try another word: mask, brush, save");
                     }
                 });
             });
@@ -198,7 +219,7 @@ impl KeysPage {
                     let keys: Vec<String> = bindings
                         .of(command.action)
                         .iter()
-                        .map(|keys| ui.ctx().format_shortcut(keys))
+                        .map(|keys| keys::written(ui.ctx(), keys))
                         .collect();
                     let text = match (is_waiting, keys.is_empty()) {
                         (true, _) => "Press the new keys…".to_owned(),
@@ -265,7 +286,7 @@ mod tests {
     #[test]
     fn the_palette_finds_by_any_words() {
         let found = |text: &str| -> Vec<Action> {
-            lines()
+            lines(TabName::Face)
                 .into_iter()
                 .filter(|line| matches(&line.words, text))
                 .map(|line| line.action)
@@ -276,5 +297,19 @@ mod tests {
         assert!(found("hair").contains(&Action::Class(9)));
         assert_eq!(found("no such thing"), []);
         assert_eq!(found("").len(), TABLE.len() + labels::CLASS_COUNT);
+        assert_eq!(found("heat"), [Action::ToggleHeat], "also of other tabs");
+    }
+
+    #[test]
+    fn what_the_shown_tab_does_comes_first() {
+        let of_other_tabs = |line: &Line| line.tab.is_some_and(|tab| tab != TabName::Lab);
+        let lines = lines(TabName::Lab);
+        let first = lines.iter().position(of_other_tabs).unwrap();
+        assert!(lines[first..].iter().all(of_other_tabs));
+        assert!(
+            lines[..first]
+                .iter()
+                .any(|line| line.action == Action::StartRun)
+        );
     }
 }

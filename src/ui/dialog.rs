@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eframe::egui::{self, Align, Button, Layout};
+use eframe::egui::{self, Align, Layout};
 
 use super::theme;
 
@@ -110,7 +110,9 @@ impl<P> PathQuestion<P> {
                         AskKind::Save => "Save",
                     };
                     let is_given = !self.text.trim().is_empty();
-                    let done = ui.add_enabled(is_given, Button::new(verb)).clicked();
+                    let done = ui
+                        .add_enabled(is_given, theme::primary_button(ui, verb))
+                        .clicked();
                     let cancelled = ui.button("Cancel").clicked();
                     (done || (entered && is_given), cancelled)
                 })

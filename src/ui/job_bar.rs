@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use eframe::egui::{self, Align, Layout, RichText};
 
+use super::keys::{self, Action};
 use super::theme::{self, icon};
 use crate::job::{Out, Slot, Update};
 
@@ -231,7 +232,12 @@ pub fn job_bar_ui<K: JobKind, T: Send + 'static>(
     let mut log_asked = false;
     let mut cancelled = None;
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        let button = theme::icon_button_ui(ui, icon::LOG, "Messages", "All messages so far");
+        let button = theme::icon_button_ui(
+            ui,
+            icon::LOG,
+            "Messages",
+            &keys::tip(ui.ctx(), Action::ShowMessages),
+        );
         log_asked = button.clicked();
         ui.label(RichText::new(right).color(theme::colors(ui).weak));
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -242,7 +248,13 @@ pub fn job_bar_ui<K: JobKind, T: Send + 'static>(
                     .fill(theme::colors(ui).accent);
                 ui.add(bar).accessible_name("Progress");
                 if kind.can_cancel()
-                    && theme::icon_button_ui(ui, icon::CLOSE, "Cancel", "Cancel (Esc)").clicked()
+                    && theme::icon_button_ui(
+                        ui,
+                        icon::CLOSE,
+                        "Cancel",
+                        &keys::tip(ui.ctx(), Action::Cancel),
+                    )
+                    .clicked()
                 {
                     cancelled = Some(kind);
                 }

@@ -1,13 +1,16 @@
 //! Every action in one table: what it does, in which group, its words, its keys. The keys can be changed.
 //!
 //! Tooltips, the command palette, the page of all keys and the keyboard itself read this table, so they always agree.
-//! The user's own keys are kept in the settings and handed to the window once ([`install`]).
+//! The user's own keys are kept in the settings and handed to the window once ([`install`]). Tabs may give the same keys
+//! to different actions, since only the shown tab takes keys.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eframe::egui::{self, Event, Key, KeyboardShortcut, Modifiers};
 use serde::{Deserialize, Serialize};
+
+use super::tab::TabName;
 
 /// What a key, a button or the palette can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +57,28 @@ pub enum Action {
     Palette,
     ShowKeys,
     ShowSettings,
+    ShowMessages,
+    ShowWeights,
+    ShowHints,
+    FrameFace,
+    BrushTip,
+    FillEverywhere,
+    FillToEdges,
+    Bend,
+    Select,
+    DrawWalker,
+    Play,
+    StepBack,
+    StepForward,
+    ToStart,
+    ToEnd,
+    RemoveWalker,
+    ToggleHeat,
+    StartRun,
+    PauseRun,
+    HardenRun,
+    RemoveRun,
+    NextPage,
     /// Makes the class with this position in the list the one that is painted.
     Class(u8),
     NextTab,
@@ -69,6 +94,20 @@ pub struct Command {
     pub words: &'static str,
     /// The first is the one that is shown and can be changed.
     pub keys: &'static [KeyboardShortcut],
+    /// The tab it belongs to; none for what every tab understands.
+    pub tab: Option<TabName>,
+}
+
+impl Command {
+    /// Whether its keys are listened to while `tab` is shown.
+    pub fn is_of(&self, tab: TabName) -> bool {
+        self.tab.is_none_or(|own| own == tab)
+    }
+
+    /// Whether there is a tab in which both are listened to.
+    fn meets(&self, other: &Self) -> bool {
+        self.tab.is_none_or(|own| other.is_of(own))
+    }
 }
 
 const fn plain(key: Key) -> KeyboardShortcut {
@@ -100,8 +139,30 @@ const fn line(
         group,
         words,
         keys,
+        tab: None,
     }
 }
+
+/// A line of one tab only.
+const fn of_tab(
+    tab: TabName,
+    action: Action,
+    group: &'static str,
+    words: &'static str,
+    keys: &'static [KeyboardShortcut],
+) -> Command {
+    Command {
+        action,
+        group,
+        words,
+        keys,
+        tab: Some(tab),
+    }
+}
+
+const FACE: TabName = TabName::Face;
+const MOTION: TabName = TabName::Motion;
+const LAB: TabName = TabName::Lab;
 
 /// The table.
 #[rustfmt::skip]
@@ -109,47 +170,69 @@ pub const TABLE: &[Command] = &[
     line(Action::Open, "File", "Open a photo or a project", &[command(Key::O)]),
     line(Action::SaveProject, "File", "Save the project", &[command(Key::S)]),
     line(Action::SaveResult, "File", "Save the result", &[command(Key::E)]),
-    line(Action::SaveMask, "File", "Save the mask", &[shift_command(Key::S)]),
+    of_tab(FACE, Action::SaveMask, "File", "Save the mask", &[shift_command(Key::S)]),
     line(Action::Palette, "Window", "Find an action", &[command(Key::K), shift_command(Key::P)]),
     line(Action::ShowKeys, "Window", "Show all keys", &[plain(Key::F1)]),
     line(Action::NextTab, "Window", "Next tab", &[command(Key::Tab)]),
     line(Action::PreviousTab, "Window", "Previous tab", &[shift_command(Key::Tab)]),
     line(Action::ShowSettings, "Window", "Settings", &[command(Key::Comma)]),
+    line(Action::ShowMessages, "Window", "Messages so far", &[plain(Key::F2)]),
+    line(Action::ShowWeights, "Window", "Weights: what is found, what is missing", &[plain(Key::F3)]),
+    line(Action::ShowHints, "Window", "Show the hints again", &[shift(Key::F1)]),
     line(Action::Undo, "Edit", "Undo", &[command(Key::Z)]),
     line(Action::Redo, "Edit", "Redo", &[shift_command(Key::Z), command(Key::Y)]),
-    line(Action::Snapshot, "Edit", "Take a snapshot", &[shift_command(Key::N)]),
-    line(Action::ShowHistory, "Edit", "Show the history", &[plain(Key::H)]),
-    line(Action::Brush, "Tools", "Brush", &[plain(Key::B)]),
-    line(Action::Eraser, "Tools", "Eraser", &[plain(Key::E)]),
-    line(Action::Fill, "Tools", "Fill", &[plain(Key::G)]),
-    line(Action::Pick, "Tools", "Pick a part", &[plain(Key::I)]),
-    line(Action::Polygon, "Tools", "Polygon", &[plain(Key::P)]),
-    line(Action::Lasso, "Tools", "Lasso", &[plain(Key::L)]),
-    line(Action::Rectangle, "Tools", "Rectangle", &[plain(Key::U)]),
-    line(Action::Ellipse, "Tools", "Ellipse", &[plain(Key::O)]),
-    line(Action::Move, "Tools", "Move and bend a part", &[plain(Key::V)]),
-    line(Action::Finish, "Tools", "Finish the shape or the move", &[plain(Key::Enter)]),
-    line(Action::RemovePoint, "Tools", "Remove the last point", &[plain(Key::Backspace)]),
-    line(Action::Cancel, "Tools", "Cancel", &[plain(Key::Escape)]),
-    line(Action::SmallerBrush, "Tools", "Smaller brush", &[plain(Key::OpenBracket)]),
-    line(Action::LargerBrush, "Tools", "Larger brush", &[plain(Key::CloseBracket)]),
-    line(Action::ToggleMirror, "Tools", "Mirrored painting", &[plain(Key::X)]),
-    line(Action::ToggleLock, "Part", "Lock or unlock the part", &[plain(Key::K)]),
-    line(Action::Grow, "Part", "Grow the part", &[plain(Key::Equals), plain(Key::Plus)]),
-    line(Action::Shrink, "Part", "Shrink the part", &[plain(Key::Minus)]),
-    line(Action::Smooth, "Part", "Smooth the part", &[shift(Key::G)]),
-    line(Action::FillHoles, "Part", "Fill holes of the part", &[shift(Key::H)]),
-    line(Action::RemoveIslands, "Part", "Remove specks of the part", &[shift(Key::I)]),
-    line(Action::CopyPart, "Part", "Copy the part from another mask", &[shift_command(Key::V)]),
-    line(Action::ToggleMask, "View", "Show or hide the mask", &[plain(Key::M)]),
-    line(Action::ToggleOutline, "View", "Outlines without tint", &[shift(Key::M)]),
-    line(Action::Solo, "View", "Show this part alone", &[plain(Key::S)]),
+    line(Action::Cancel, "Edit", "Cancel", &[plain(Key::Escape)]),
+    of_tab(FACE, Action::Snapshot, "Edit", "Take a snapshot", &[shift_command(Key::N)]),
+    of_tab(FACE, Action::ShowHistory, "Edit", "Show the history", &[plain(Key::H)]),
+    of_tab(FACE, Action::Brush, "Tools", "Brush", &[plain(Key::B)]),
+    of_tab(FACE, Action::Eraser, "Tools", "Eraser", &[plain(Key::E)]),
+    of_tab(FACE, Action::Fill, "Tools", "Fill", &[plain(Key::G)]),
+    of_tab(FACE, Action::Pick, "Tools", "Pick a part", &[plain(Key::I)]),
+    of_tab(FACE, Action::Polygon, "Tools", "Polygon", &[plain(Key::P)]),
+    of_tab(FACE, Action::Lasso, "Tools", "Lasso", &[plain(Key::L)]),
+    of_tab(FACE, Action::Rectangle, "Tools", "Rectangle", &[plain(Key::U)]),
+    of_tab(FACE, Action::Ellipse, "Tools", "Ellipse", &[plain(Key::O)]),
+    of_tab(FACE, Action::Move, "Tools", "Move and bend a part", &[plain(Key::V)]),
+    of_tab(FACE, Action::Finish, "Tools", "Finish the shape or the move", &[plain(Key::Enter)]),
+    of_tab(FACE, Action::RemovePoint, "Tools", "Remove the last point", &[plain(Key::Backspace)]),
+    of_tab(FACE, Action::SmallerBrush, "Tools", "Smaller brush", &[plain(Key::OpenBracket)]),
+    of_tab(FACE, Action::LargerBrush, "Tools", "Larger brush", &[plain(Key::CloseBracket)]),
+    of_tab(FACE, Action::BrushTip, "Tools", "Round or square brush", &[plain(Key::Q)]),
+    of_tab(FACE, Action::FillEverywhere, "Tools", "Fill the part everywhere", &[plain(Key::D)]),
+    of_tab(FACE, Action::FillToEdges, "Tools", "Fill up to edges of the photo", &[shift(Key::D)]),
+    of_tab(FACE, Action::Bend, "Tools", "Bend instead of move", &[plain(Key::W)]),
+    of_tab(FACE, Action::FrameFace, "Tools", "Frame a face that was not found", &[plain(Key::A)]),
+    of_tab(FACE, Action::ToggleMirror, "Tools", "Mirrored painting", &[plain(Key::X)]),
+    of_tab(FACE, Action::ToggleLock, "Part", "Lock or unlock the part", &[plain(Key::K)]),
+    of_tab(FACE, Action::Grow, "Part", "Grow the part", &[plain(Key::Equals), plain(Key::Plus)]),
+    of_tab(FACE, Action::Shrink, "Part", "Shrink the part", &[plain(Key::Minus)]),
+    of_tab(FACE, Action::Smooth, "Part", "Smooth the part", &[shift(Key::G)]),
+    of_tab(FACE, Action::FillHoles, "Part", "Fill holes of the part", &[shift(Key::H)]),
+    of_tab(FACE, Action::RemoveIslands, "Part", "Remove specks of the part", &[shift(Key::I)]),
+    of_tab(FACE, Action::CopyPart, "Part", "Copy the part from another mask", &[shift_command(Key::V)]),
+    of_tab(FACE, Action::ToggleMask, "View", "Show or hide the mask", &[plain(Key::M)]),
+    of_tab(FACE, Action::ToggleOutline, "View", "Outlines without tint", &[shift(Key::M)]),
+    of_tab(FACE, Action::Solo, "View", "Show this part alone", &[plain(Key::S)]),
     line(Action::Fit, "View", "Fit to the window", &[plain(Key::F), command(Key::Num0)]),
     line(Action::ActualSize, "View", "Actual size", &[command(Key::Num1)]),
-    line(Action::NextView, "Result", "Next view of the result", &[plain(Key::T)]),
-    line(Action::ToggleRegion, "Result", "Show the edited region", &[shift(Key::T)]),
-    line(Action::ToggleLive, "Result", "Live result", &[shift(Key::R)]),
-    line(Action::Render, "Result", "Render now", &[plain(Key::R)]),
+    of_tab(FACE, Action::NextView, "Result", "Next view of the result", &[plain(Key::T)]),
+    of_tab(FACE, Action::ToggleRegion, "Result", "Show the edited region", &[shift(Key::T)]),
+    of_tab(FACE, Action::ToggleLive, "Result", "Live result", &[shift(Key::R)]),
+    of_tab(FACE, Action::Render, "Result", "Render now", &[plain(Key::R)]),
+    of_tab(MOTION, Action::Play, "Motion", "Play or pause", &[plain(Key::Space)]),
+    of_tab(MOTION, Action::StepBack, "Motion", "One step back", &[plain(Key::ArrowLeft)]),
+    of_tab(MOTION, Action::StepForward, "Motion", "One step forward", &[plain(Key::ArrowRight)]),
+    of_tab(MOTION, Action::ToStart, "Motion", "To the start", &[plain(Key::Home)]),
+    of_tab(MOTION, Action::ToEnd, "Motion", "To the end", &[plain(Key::End)]),
+    of_tab(MOTION, Action::Select, "Motion", "Select walkers", &[plain(Key::V)]),
+    of_tab(MOTION, Action::DrawWalker, "Motion", "Draw a walker", &[plain(Key::D)]),
+    of_tab(MOTION, Action::RemoveWalker, "Motion", "Remove the walker, or what was changed", &[plain(Key::Delete), plain(Key::Backspace)]),
+    of_tab(MOTION, Action::ToggleHeat, "Motion", "Heat map", &[plain(Key::H)]),
+    of_tab(LAB, Action::StartRun, "Lab", "Start a run", &[plain(Key::N)]),
+    of_tab(LAB, Action::PauseRun, "Lab", "Pause the run, or go on", &[plain(Key::P)]),
+    of_tab(LAB, Action::HardenRun, "Lab", "Harden the run", &[plain(Key::H)]),
+    of_tab(LAB, Action::RemoveRun, "Lab", "Remove the run", &[plain(Key::Delete)]),
+    of_tab(LAB, Action::NextPage, "Lab", "Runs or theory", &[plain(Key::T)]),
 ];
 
 /// Held to see the photo as it was.
@@ -182,9 +265,11 @@ impl Bindings {
         }
     }
 
-    /// Gives an action these keys and takes them from the action that had them.
+    /// Gives an action these keys and takes them from the actions that had them where it is listened to.
     pub fn set(&mut self, action: Action, keys: KeyboardShortcut) {
-        for command in TABLE.iter().filter(|c| c.action != action) {
+        let own = command_of(action);
+        let meets = |other: &&Command| own.is_none_or(|own| own.meets(other));
+        for command in TABLE.iter().filter(|c| c.action != action).filter(meets) {
             if self.of(command.action).contains(&keys) {
                 self.0.insert(command.action, None);
             }
@@ -202,20 +287,21 @@ impl Bindings {
         !self.0.is_empty()
     }
 
-    /// All keys with their actions, those with more modifiers first: egui lets fewer match more.
-    fn sorted(&self) -> Vec<(KeyboardShortcut, Action)> {
+    /// The keys of a tab with their actions, those with more modifiers first: egui lets fewer match more.
+    fn sorted(&self, tab: TabName) -> Vec<(KeyboardShortcut, Action)> {
         let of = |c: &Command| {
             let action = c.action;
             self.of(action).into_iter().map(move |keys| (keys, action))
         };
-        let mut all: Vec<_> = TABLE.iter().flat_map(of).collect();
+        let mut all: Vec<_> = TABLE.iter().filter(|c| c.is_of(tab)).flat_map(of).collect();
         let count = |m: Modifiers| [m.alt, m.shift, m.command, m.ctrl].map(usize::from);
         all.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys.modifiers).iter().sum::<usize>()));
         all
     }
 }
 
-fn command_of(action: Action) -> Option<&'static Command> {
+/// The line of an action.
+pub fn command_of(action: Action) -> Option<&'static Command> {
     TABLE.iter().find(|command| command.action == action)
 }
 
@@ -234,18 +320,29 @@ fn installed(ctx: &egui::Context) -> Arc<Bindings> {
         .unwrap_or_default()
 }
 
-/// What the keys pressed since the last frame ask for. Nothing while text is being typed.
-pub fn pressed(ctx: &egui::Context) -> Vec<Action> {
+/// Keys that a button, a slider or a list takes itself while it has the focus.
+const OF_THE_FOCUS: [Key; 8] = [
+    Key::Enter,
+    Key::Space,
+    Key::ArrowLeft,
+    Key::ArrowRight,
+    Key::ArrowUp,
+    Key::ArrowDown,
+    Key::Home,
+    Key::End,
+];
+
+/// What the keys pressed since the last frame ask for while `tab` is shown. Nothing while text is being typed.
+pub fn pressed(ctx: &egui::Context, tab: TabName) -> Vec<Action> {
     if ctx.text_edit_focused() {
         return Vec::new();
     }
-    let keys = installed(ctx).sorted();
-    // A button or a list that has the focus is pressed with Enter, and left with Escape.
+    let keys = installed(ctx).sorted(tab);
     let has_focus = ctx.memory(|memory| memory.focused().is_some());
     ctx.input_mut(|input| {
         let mut actions = Vec::new();
         for (shortcut, action) in keys {
-            if has_focus && shortcut.logical_key == Key::Enter {
+            if has_focus && OF_THE_FOCUS.contains(&shortcut.logical_key) {
                 continue;
             }
             while input.consume_shortcut(&shortcut) {
@@ -295,11 +392,30 @@ pub fn class_keys(position: usize) -> String {
     }
 }
 
+/// Keys as they are written on a keyboard.
+pub fn written(ctx: &egui::Context, keys: &KeyboardShortcut) -> String {
+    let symbol = match keys.logical_key {
+        Key::ArrowLeft => "←",
+        Key::ArrowRight => "→",
+        Key::ArrowUp => "↑",
+        Key::ArrowDown => "↓",
+        Key::Escape => "Esc",
+        key => key.symbol_or_name(),
+    };
+    let whole = ctx.format_shortcut(keys);
+    let is_short = whole.ends_with(keys.logical_key.symbol_or_name());
+    let plain = match is_short {
+        true => keys.logical_key.symbol_or_name(),
+        false => keys.logical_key.name(),
+    };
+    format!("{}{symbol}", whole.strip_suffix(plain).unwrap_or_default())
+}
+
 /// The keys of an action, as they are written on a keyboard; empty when it has none.
 pub fn keys_text(ctx: &egui::Context, action: Action) -> String {
     let keys = installed(ctx).of(action);
     keys.first()
-        .map_or_else(String::new, |keys| ctx.format_shortcut(keys))
+        .map_or_else(String::new, |keys| written(ctx, keys))
 }
 
 /// Other words for an action, with its keys.
@@ -326,6 +442,10 @@ mod tests {
     use super::*;
 
     fn press_with(bindings: &Bindings, key: Key, modifiers: Modifiers) -> Vec<Action> {
+        press_in(TabName::Face, bindings, key, modifiers)
+    }
+
+    fn press_in(tab: TabName, bindings: &Bindings, key: Key, modifiers: Modifiers) -> Vec<Action> {
         let ctx = egui::Context::default();
         install(&ctx, bindings);
         let mut input = egui::RawInput::default();
@@ -338,7 +458,7 @@ mod tests {
             modifiers,
         });
         let mut actions = Vec::new();
-        let mut output = ctx.run_ui(input, |ui| actions.extend(pressed(ui.ctx())));
+        let mut output = ctx.run_ui(input, |ui| actions.extend(pressed(ui.ctx(), tab)));
         output.textures_delta.clear();
         actions
     }
@@ -372,16 +492,42 @@ mod tests {
 
     #[test]
     fn no_two_actions_share_their_keys_and_each_has_one_line() {
-        let all = Bindings::default().sorted();
-        for (i, (keys, action)) in all.iter().enumerate() {
-            let same = all[..i].iter().find(|(other, _)| other == keys);
-            assert!(same.is_none(), "{action:?} and {same:?}");
-            assert_ne!(keys.logical_key, COMPARE);
+        for tab in TabName::ALL {
+            let all = Bindings::default().sorted(tab);
+            for (i, (keys, action)) in all.iter().enumerate() {
+                let same = all[..i].iter().find(|(other, _)| other == keys);
+                assert!(same.is_none(), "{action:?} and {same:?}");
+                assert_ne!(keys.logical_key, COMPARE);
+            }
         }
         for (i, command) in TABLE.iter().enumerate() {
             assert!(TABLE[..i].iter().all(|c| c.action != command.action));
             assert!(!command.keys.is_empty(), "{:?}", command.action);
         }
+    }
+
+    #[test]
+    fn only_the_shown_tab_takes_keys_and_another_tab_keeps_its_own() {
+        let usual = Bindings::default();
+        let press = |tab, key| press_in(tab, &usual, key, Modifiers::NONE);
+        assert_eq!(press(TabName::Face, Key::V), [Action::Move]);
+        assert_eq!(press(TabName::Motion, Key::V), [Action::Select]);
+        assert_eq!(press(TabName::Lab, Key::V), []);
+        assert_eq!(press(TabName::Motion, Key::Space), [Action::Play]);
+        let mut own = Bindings::default();
+        own.set(Action::Bend, plain(Key::V));
+        assert_eq!(
+            own.of(Action::Move),
+            [],
+            "taken, as both are of the face tab"
+        );
+        assert_eq!(own.of(Action::Select), [plain(Key::V)]);
+        own.set(Action::Palette, plain(Key::D));
+        assert_eq!(
+            own.of(Action::DrawWalker),
+            [],
+            "the palette opens everywhere"
+        );
     }
 
     #[test]
@@ -397,6 +543,9 @@ mod tests {
         let ctx = egui::Context::default();
         install(&ctx, &bindings);
         assert_eq!(tip(&ctx, Action::Brush), "Brush (E)");
+        assert_eq!(keys_text(&ctx, Action::SmallerBrush), "[");
+        assert_eq!(keys_text(&ctx, Action::StepBack), "←");
+        assert!(keys_text(&ctx, Action::ShowSettings).ends_with(','));
         assert_eq!(tip(&ctx, Action::Eraser), "Eraser");
         let text = serde_json::to_string(&bindings).unwrap();
         assert_eq!(serde_json::from_str::<Bindings>(&text).unwrap(), bindings);

@@ -5,6 +5,7 @@ mod canvas;
 mod commands;
 pub mod dialog;
 pub mod face;
+mod hint;
 mod job_bar;
 mod keys;
 pub mod lab;

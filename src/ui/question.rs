@@ -21,7 +21,7 @@ pub fn question_ui(
             ui.label(text);
             ui.add_space(theme::SPACE_LARGE);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let agreed = ui.button(agree).clicked();
+                let agreed = ui.add(theme::primary_button(ui, agree)).clicked();
                 let refused = ui.button(refuse).clicked();
                 (agreed, refused)
             })

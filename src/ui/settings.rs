@@ -57,6 +57,35 @@ impl Default for MotionView {
     }
 }
 
+/// How far the hints of the first start have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HintStep {
+    #[default]
+    Paint,
+    Compare,
+    Save,
+    Done,
+}
+
+impl HintStep {
+    /// How many hints there are.
+    pub const COUNT: usize = 3;
+
+    /// The first is 1.
+    pub const fn number(self) -> usize {
+        self as usize + 1
+    }
+
+    pub const fn next(self) -> Self {
+        match self {
+            Self::Paint => Self::Compare,
+            Self::Compare => Self::Save,
+            Self::Save | Self::Done => Self::Done,
+        }
+    }
+}
+
 /// Everything that is remembered. Fields that an older version did not write take their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -76,6 +105,7 @@ pub struct Settings {
     pub tools: ToolSettings,
     pub keys: Bindings,
     pub motion: MotionView,
+    pub hint: HintStep,
 }
 
 /// How the painting tools work.
@@ -133,6 +163,7 @@ impl Default for Settings {
             tools: ToolSettings::default(),
             keys: Bindings::default(),
             motion: MotionView::default(),
+            hint: HintStep::default(),
         }
     }
 }
@@ -242,6 +273,7 @@ mod tests {
         let settings = Settings {
             brush_px: 77.0,
             tab: TabName::Motion,
+            hint: HintStep::Save,
             folder: Some("/photos".into()),
             ..Default::default()
         };

@@ -14,8 +14,10 @@ pub struct Colors {
     /// Behind photos: neutral, so that it does not tint what the eye sees.
     pub canvas: Color32,
     pub panel: Color32,
-    /// Buttons and fields on a panel.
+    /// Buttons on a panel.
     pub raised: Color32,
+    /// Where text is typed.
+    pub field: Color32,
     pub hovered: Color32,
     pub pressed: Color32,
     /// Thin lines between areas.
@@ -24,6 +26,8 @@ pub struct Colors {
     /// Text that explains or waits.
     pub weak: Color32,
     pub accent: Color32,
+    /// Text on the accent.
+    pub on_accent: Color32,
     /// Behind what is chosen.
     pub chosen: Color32,
     pub good: Color32,
@@ -35,12 +39,14 @@ const DARK: Colors = Colors {
     canvas: Color32::from_rgb(22, 22, 23),
     panel: Color32::from_rgb(32, 33, 36),
     raised: Color32::from_rgb(46, 48, 53),
+    field: Color32::from_rgb(24, 25, 27),
     hovered: Color32::from_rgb(58, 61, 67),
     pressed: Color32::from_rgb(70, 74, 82),
     line: Color32::from_rgb(50, 52, 57),
     text: Color32::from_rgb(222, 224, 228),
     weak: Color32::from_rgb(152, 156, 165),
     accent: Color32::from_rgb(92, 158, 235),
+    on_accent: Color32::from_rgb(12, 20, 32),
     chosen: Color32::from_rgb(45, 66, 95),
     good: Color32::from_rgb(120, 190, 135),
     warning: Color32::from_rgb(226, 178, 92),
@@ -51,12 +57,14 @@ const LIGHT: Colors = Colors {
     canvas: Color32::from_rgb(208, 209, 211),
     panel: Color32::from_rgb(245, 245, 246),
     raised: Color32::from_rgb(228, 229, 232),
+    field: Color32::from_rgb(255, 255, 255),
     hovered: Color32::from_rgb(217, 219, 223),
     pressed: Color32::from_rgb(204, 207, 213),
     line: Color32::from_rgb(212, 214, 218),
     text: Color32::from_rgb(32, 35, 40),
     weak: Color32::from_rgb(98, 104, 114),
     accent: Color32::from_rgb(32, 104, 190),
+    on_accent: Color32::from_rgb(255, 255, 255),
     chosen: Color32::from_rgb(205, 223, 245),
     good: Color32::from_rgb(38, 122, 62),
     warning: Color32::from_rgb(150, 96, 8),
@@ -65,11 +73,12 @@ const LIGHT: Colors = Colors {
 
 /// The colours of the theme that is on.
 pub fn colors(ui: &egui::Ui) -> &'static Colors {
-    if ui.visuals().dark_mode {
-        &DARK
-    } else {
-        &LIGHT
-    }
+    colors_of(ui.visuals())
+}
+
+/// The colours of the theme that these visuals were made for.
+pub fn colors_of(visuals: &egui::Visuals) -> &'static Colors {
+    if visuals.dark_mode { &DARK } else { &LIGHT }
 }
 
 /// Drawn over photos, which look the same in both themes.
@@ -221,6 +230,7 @@ fn style(colors: &Colors, mut visuals: egui::Visuals) -> egui::Style {
     visuals.window_corner_radius = CornerRadius::same(2 * RADIUS);
     visuals.menu_corner_radius = CornerRadius::same(RADIUS + 2);
     visuals.extreme_bg_color = colors.canvas;
+    visuals.text_edit_bg_color = Some(colors.field);
     visuals.faint_bg_color = colors.raised;
     visuals.hyperlink_color = colors.accent;
     visuals.warn_fg_color = colors.warning;
@@ -229,7 +239,7 @@ fn style(colors: &Colors, mut visuals: egui::Visuals) -> egui::Style {
     visuals.selection.bg_fill = colors.chosen;
     visuals.selection.stroke = Stroke::new(1.0, colors.text);
     visuals.slider_trailing_fill = true;
-    visuals.handle_shape = egui::style::HandleShape::Circle;
+    visuals.handle_shape = egui::style::HandleShape::Rect { aspect_ratio: 0.42 };
     visuals.interact_cursor = Some(egui::CursorIcon::PointingHand);
 
     let widgets = &mut visuals.widgets;
@@ -251,6 +261,8 @@ fn style(colors: &Colors, mut visuals: egui::Visuals) -> egui::Style {
     widgets.noninteractive.bg_stroke = Stroke::new(1.0, colors.line);
     widgets.hovered.fg_stroke = Stroke::new(1.0, colors.accent);
     widgets.active.fg_stroke = Stroke::new(1.0, colors.accent);
+    // What has the focus looks like what is pressed; the ring says where the keyboard is.
+    widgets.active.bg_stroke = Stroke::new(1.0, colors.accent);
 
     let mut style = egui::Style {
         visuals,
@@ -311,4 +323,41 @@ pub fn icon_button_ui(ui: &mut egui::Ui, icon: &str, name: &str, tip: &str) -> e
         .min_size(vec2(ROW_HEIGHT + 4.0, ROW_HEIGHT))
         .frame_when_inactive(false);
     ui.add(button).accessible_name(name).on_hover_text(tip)
+}
+
+/// The button that a panel or a question is there for.
+pub fn primary_button(ui: &egui::Ui, text: &str) -> egui::Button<'static> {
+    let colors = colors(ui);
+    let text = egui::RichText::new(text).family(strong());
+    egui::Button::new(text.color(colors.on_accent)).fill(colors.accent)
+}
+
+/// The name of a setting, before its widget.
+pub fn field_label_ui(ui: &mut egui::Ui, text: &str) -> egui::Response {
+    let color = colors(ui).weak;
+    ui.label(egui::RichText::new(text).color(color))
+}
+
+/// What an area says while there is nothing in it: what it is for, and how to begin.
+pub fn empty_ui(ui: &egui::Ui, rect: egui::Rect, icon: &str, heading: &str, text: &str) {
+    let colors = colors(ui);
+    let (center, painter) = (rect.center(), ui.painter());
+    let wrapped = |text: &str, font: FontId, color: Color32| {
+        let width = (rect.width() - 4.0 * SPACE_LARGE).clamp(80.0, 460.0);
+        let mut job = egui::text::LayoutJob::simple(text.to_owned(), font, color, width);
+        job.halign = egui::Align::Center;
+        painter.layout_job(job)
+    };
+    let parts = [
+        wrapped(icon, FontId::proportional(44.0), colors.weak),
+        wrapped(heading, FontId::new(15.0, strong()), colors.text),
+        wrapped(text, FontId::proportional(13.0), colors.weak),
+    ];
+    let height: f32 = parts.iter().map(|part| part.size().y + SPACE).sum();
+    let mut top = center.y - height / 2.0;
+    for part in parts {
+        let next = top + part.size().y + SPACE;
+        painter.galley(egui::pos2(center.x, top), part, colors.text);
+        top = next;
+    }
 }

@@ -45,6 +45,10 @@ fn keys_that_are_taken_change_hands_and_do_nothing_meanwhile() {
     let painted = window.labels();
     window.key(Key::F1, Modifiers::NONE);
     window.harness.run_steps(3);
+    // Further down the page than the window is high.
+    let row = window.harness.get_by_label("Keys of take a snapshot");
+    row.scroll_to_me();
+    window.harness.run_steps(20);
     window.click("Keys of take a snapshot");
     window.key(Key::Z, Modifiers::COMMAND);
     window.harness.run_steps(2);

@@ -12,7 +12,7 @@ fn the_sample_portrait_opens_parsed_and_ready_to_paint() {
     assert_eq!(window.label(330, 560), id::SKIN);
     window
         .harness
-        .get_by_label_contains("Sample portrait, 1024 × 1024");
+        .get_by_label_contains("Sample portrait · 1024 × 1024");
 }
 
 #[test]

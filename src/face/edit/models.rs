@@ -20,6 +20,8 @@ pub struct FaceModels {
     pub parser: Parser,
     /// Parsing works without it, so its absence is an error only when something is to be rendered.
     generator: Result<Generator, WeightsError>,
+    /// What parser and generator run on.
+    device: Device,
 }
 
 impl FaceModels {
@@ -39,7 +41,17 @@ impl FaceModels {
             generator: store
                 .open("face_generator", device)
                 .and_then(|checkpoint| checkpoint.load(Generator::load)),
+            device: device.clone(),
         })
+    }
+
+    /// What parsing and rendering run on, within a sentence.
+    pub fn device(&self) -> &'static str {
+        match self.device {
+            Device::Cpu => "the CPU",
+            Device::Cuda(_) => "CUDA",
+            Device::Metal(_) => "Metal",
+        }
     }
 
     /// The generator.

@@ -13,7 +13,7 @@ use super::tab::{FaceTab, Job, Side};
 use super::tools::{Tool, scaled_brush};
 use super::work::Work;
 use crate::face::labels;
-use crate::face::mask::{Axis, Labels, Patch, Reshape, Rules, copy_part, read_mask, reshape};
+use crate::face::mask::{Axis, Labels, Patch, Reshape, Rules, Tip, copy_part, read_mask, reshape};
 use crate::ui::keys::Action;
 use crate::ui::settings::Settings;
 
@@ -52,6 +52,16 @@ impl FaceTab {
             Action::SmallerBrush => settings.brush_px = scaled_brush(settings.brush_px, -1.0),
             Action::LargerBrush => settings.brush_px = scaled_brush(settings.brush_px, 1.0),
             Action::ToggleMirror => settings.tools.mirror = !settings.tools.mirror,
+            Action::BrushTip => {
+                settings.tools.tip = match settings.tools.tip {
+                    Tip::Round => Tip::Square,
+                    Tip::Square => Tip::Round,
+                };
+            }
+            Action::FillEverywhere => settings.tools.fill_all = !settings.tools.fill_all,
+            Action::FillToEdges => settings.tools.fill_to_edges = !settings.tools.fill_to_edges,
+            Action::Bend => self.is_bending = !self.is_bending,
+            Action::FrameFace if self.work.is_some() => self.framing = !self.framing,
             Action::ToggleLock => self.classes.toggle_lock(self.classes.active),
             Action::Grow => self.reshape(Reshape::Grow(settings.tools.reshape_px), settings),
             Action::Shrink => self.reshape(Reshape::Shrink(settings.tools.reshape_px), settings),

@@ -4,6 +4,7 @@
 
 mod actions;
 mod classes;
+mod hints;
 mod history_panel;
 mod keeping;
 mod mirror;
@@ -13,6 +14,7 @@ mod outline;
 mod panels;
 mod result;
 mod screen;
+mod status;
 mod steps;
 mod style;
 mod tab;

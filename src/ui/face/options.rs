@@ -17,7 +17,7 @@ fn slider_ui(
     slider: egui::Slider<'_>,
     tip: impl Into<egui::WidgetText>,
 ) -> egui::Response {
-    let label = ui.label(RichText::new(name).color(theme::colors(ui).weak));
+    let label = theme::field_label_ui(ui, name);
     ui.add(slider).labelled_by(label.id).on_hover_text(tip)
 }
 
@@ -90,7 +90,7 @@ impl FaceTab {
             .response
             .accessible_name("Paint over")
             .on_hover_text("Only this part is painted over. Locked parts never are");
-        ui.label(RichText::new("Over").color(theme::colors(ui).weak));
+        theme::field_label_ui(ui, "Paints over");
     }
 
     fn move_options_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
@@ -100,7 +100,7 @@ impl FaceTab {
             is_on,
             icon::BEND,
             "Bend",
-            "Bend the part with nine handles instead of moving it",
+            &(keys::tip(ui.ctx(), Action::Bend) + ": nine handles on the part"),
         ) {
             self.is_bending = !is_on;
         }
@@ -132,14 +132,18 @@ fn brush_options_ui(ui: &mut egui::Ui, settings: &mut Settings) {
         .logarithmic(true)
         .fixed_decimals(0)
         .suffix(" px");
-    let tip = "Width of the brush in the photo ([ and ], or Ctrl and wheel)";
+    let [smaller, larger] =
+        [Action::SmallerBrush, Action::LargerBrush].map(|action| keys::keys_text(ui.ctx(), action));
+    let tip =
+        format!("Width of the brush in the photo ({smaller} and {larger}, or Ctrl and wheel)");
     slider_ui(ui, "Brush", slider, tip);
     let tools = &mut settings.tools;
     for (tip, icon, name) in [
         (Tip::Round, icon::ELLIPSE, "Round brush"),
         (Tip::Square, icon::SQUARE, "Square brush"),
     ] {
-        if toggle_ui(ui, tools.tip == tip, icon, name, name) {
+        let text = keys::tip_as(ui.ctx(), Action::BrushTip, name);
+        if toggle_ui(ui, tools.tip == tip, icon, name, &text) {
             tools.tip = tip;
         }
     }
@@ -152,7 +156,11 @@ fn fill_options_ui(ui: &mut egui::Ui, settings: &mut Settings) {
     let tools = &mut settings.tools;
     let everywhere = ui.selectable_label(tools.fill_all, "Everywhere");
     if everywhere
-        .on_hover_text("The whole part that is clicked, connected or not")
+        .on_hover_text(keys::tip_as(
+            ui.ctx(),
+            Action::FillEverywhere,
+            "The whole part that is clicked, connected or not",
+        ))
         .clicked()
     {
         tools.fill_all = !tools.fill_all;
@@ -160,7 +168,11 @@ fn fill_options_ui(ui: &mut egui::Ui, settings: &mut Settings) {
     ui.add_enabled_ui(!tools.fill_all, |ui| {
         let edges = ui.selectable_label(tools.fill_to_edges, "Up to edges");
         if edges
-            .on_hover_text("Stop where the photo changes: at the line of the hair, for example")
+            .on_hover_text(keys::tip_as(
+                ui.ctx(),
+                Action::FillToEdges,
+                "Stop where the photo changes: at the line of the hair, for example",
+            ))
             .clicked()
         {
             tools.fill_to_edges = !tools.fill_to_edges;

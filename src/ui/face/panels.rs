@@ -22,7 +22,7 @@ fn text_button_ui(
     text: &str,
     action: Action,
     enabled: bool,
-) -> Option<Action> {
+) -> egui::Response {
     // Beside the tabs of a small window there is room for the icons only.
     let label = match ui.available_width() < ROOM_FOR_WORDS {
         true => icon.to_owned(),
@@ -30,8 +30,7 @@ fn text_button_ui(
     };
     let button = Button::new(label);
     let response = ui.add_enabled(enabled, button).accessible_name(text);
-    let response = response.on_hover_text(keys::tip(ui.ctx(), action));
-    response.clicked().then_some(action)
+    response.on_hover_text(keys::tip(ui.ctx(), action))
 }
 
 /// How strongly the parts are tinted.
@@ -69,7 +68,11 @@ impl FaceTab {
             ),
             (icon::SAVE, "Save mask…", Action::SaveMask, can_save_mask),
         ] {
-            asked = asked.or(text_button_ui(ui, icon, text, action, enabled));
+            let response = text_button_ui(ui, icon, text, action, enabled);
+            if action == Action::SaveResult {
+                self.hints.save_place = Some(response.rect);
+            }
+            asked = asked.or(response.clicked().then_some(action));
         }
         ui.separator();
 
@@ -100,13 +103,9 @@ impl FaceTab {
             asked = Some(Action::ToggleLive);
         }
         if !settings.live {
-            asked = asked.or(text_button_ui(
-                ui,
-                icon::LIVE,
-                "Render",
-                Action::Render,
-                has_edit,
-            ));
+            let action = Action::Render;
+            let response = text_button_ui(ui, icon::LIVE, "Render", action, has_edit);
+            asked = asked.or(response.clicked().then_some(action));
         }
         if let Some(action) = asked {
             self.act(ui.ctx(), action, settings);
@@ -249,16 +248,9 @@ impl FaceTab {
             left.horizontal(|ui| {
                 theme::title_ui(ui, "Mask");
                 opacity_ui(ui, settings);
-                if let Some(work) = &self.work {
-                    let (name, size) = (work.name(), work.size());
-                    let unsaved = if work.unsaved { " · not saved" } else { "" };
-                    let text = format!("{name}, {} × {}{unsaved}", size[0], size[1]);
+                if let Some(size) = self.work.as_ref().map(Work::size) {
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                         self.view_buttons_ui(ui, size, settings);
-                        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                            let text = RichText::new(text).color(theme::colors(ui).weak);
-                            ui.add(egui::Label::new(text).truncate());
-                        });
                     });
                 }
             });
@@ -301,16 +293,13 @@ impl FaceTab {
         if let Some(action) = asked {
             self.act(ui.ctx(), action, settings);
         }
-        let tip = "Draw a box around a face that was not found";
-        if theme::icon_button_ui(ui, icon::FACE, "Frame a face", tip).clicked() {
-            self.framing = !self.framing;
-        }
     }
 
     /// The bar at the bottom. Returns whether the log was asked for.
     pub fn job_bar_ui(&mut self, ui: &mut egui::Ui, log: &mut Log) -> bool {
         let idle = self.idle_text();
-        job_bar::job_bar_ui(ui, &mut self.jobs, log, &idle, "")
+        let photo = self.photo_text();
+        job_bar::job_bar_ui(ui, &mut self.jobs, log, &idle, &photo)
     }
 
     /// Questions that wait for an answer.
@@ -372,7 +361,7 @@ impl FaceTab {
                 ui.add_space(theme::SPACE_LARGE);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let done = ui
-                        .add_enabled(!text.is_empty(), Button::new(verb))
+                        .add_enabled(!text.is_empty(), theme::primary_button(ui, verb))
                         .clicked();
                     let cancelled = ui.button("Cancel").clicked();
                     (done || (entered && !text.is_empty()), cancelled)

@@ -67,6 +67,7 @@ impl FaceTab {
         work: &Work,
         pointer: Option<[f32; 2]>,
     ) {
+        self.hints.result_place = Some(rect);
         let has_result = work.edits().any(|(_, edit)| edit.result.is_some());
         match self.result_view {
             ResultView::SideBySide if has_result => self.side_by_side_ui(ui, rect, work, pointer),
@@ -140,6 +141,7 @@ impl FaceTab {
         };
         let line_px = line_x * ui.pixels_per_point();
         let is_comparing = self.is_comparing(ui);
+        self.hints.was_compared |= has_result && is_comparing;
         let mut stack = self.before_stack(work, if is_comparing { f32::MAX } else { line_px });
         if !is_comparing {
             self.add_results(&mut stack, work, line_px);

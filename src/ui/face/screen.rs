@@ -33,7 +33,8 @@ impl Tab for FaceTab {
         self.job_bar_ui(ui, log)
     }
 
-    fn questions_ui(&mut self, ctx: &egui::Context, _settings: &mut Settings) {
+    fn questions_ui(&mut self, ctx: &egui::Context, settings: &mut Settings) {
+        self.hints_ui(ctx, settings);
         self.questions_ui(ctx);
     }
 

@@ -126,6 +126,8 @@ pub struct Rendered {
     pub revision: u64,
     pub quality: Quality,
     pub secs: f32,
+    /// What it ran on.
+    pub device: &'static str,
     /// None: the mask asks for no change.
     pub patch: Option<(Arc<RenderedPatch>, Arc<PictureTexture>)>,
     /// What differs from the photo, as a heat map; of full renders only.
@@ -145,15 +147,28 @@ pub struct Report {
 impl Report {
     /// As part of a line.
     pub fn text(&self) -> String {
-        let mut text = format!(" · {} pixels changed", self.changed_pixels);
+        let mut text = format!(" · {} pixels changed", grouped(self.changed_pixels));
         if let Some(agreement) = self.agreement {
             text += &format!(" · mask agrees {:.0} %", 100.0 * agreement);
         }
         if let Some(mb) = self.memory_mb {
-            text += &format!(" · {mb} MB");
+            text += &format!(" · {mb} MB at most");
         }
         text
     }
+}
+
+/// A number with its thousands apart.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Another photo whose style is used.
@@ -178,6 +193,8 @@ pub struct OtherStyle {
 
 /// The steps that need models.
 pub trait Steps: Send + Sync {
+    /// What renders run on, within a sentence.
+    fn device(&self) -> &'static str;
     /// Largest first; empty when there is none.
     fn find_faces(&self, photo: &Rgb, out: &Out<Value>) -> Result<Vec<Face>>;
     /// A label map of the photo's size.
@@ -195,6 +212,10 @@ pub trait Steps: Send + Sync {
 }
 
 impl Steps for FaceModels {
+    fn device(&self) -> &'static str {
+        FaceModels::device(self)
+    }
+
     fn find_faces(&self, photo: &Rgb, out: &Out<Value>) -> Result<Vec<Face>> {
         edit::find_faces(self, photo, out)
     }
@@ -404,6 +425,7 @@ pub fn render(input: &RenderInput, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
             revision: input.revision,
             quality,
             secs: start.elapsed().as_secs_f32(),
+            device: input.steps.device(),
             patch,
             heat,
         })))?;

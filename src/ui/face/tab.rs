@@ -7,6 +7,7 @@ use anyhow::Result;
 use eframe::egui::{self, Rect};
 
 use super::classes::Classes;
+use super::hints::Hints;
 use super::history_panel::StepPictures;
 use super::moving::Moving;
 use super::outline::Outline;
@@ -92,7 +93,7 @@ pub struct FaceTab {
     dialog: Dialog,
     steps: Option<Arc<dyn Steps>>,
     /// Why there are no models.
-    models_error: Option<String>,
+    pub(super) models_error: Option<String>,
     pub(super) work: Option<Work>,
     pub(super) canvas: Canvas,
     pub(super) classes: Classes,
@@ -132,7 +133,9 @@ pub struct FaceTab {
     pub(super) reference: ReferenceSlot,
     /// Where the mask canvas was in the last frame.
     pub(super) last_place: Option<Rect>,
-    last_secs: Option<f32>,
+    pub(super) hints: Hints,
+    /// How long the last render took and what it ran on.
+    pub(super) last_render: Option<(f32, &'static str)>,
     /// A path that waits for the user to give up unsaved work.
     pub(super) to_open: Option<PathBuf>,
     /// A path that is asked for in the window, where the system shows no dialog.
@@ -193,7 +196,8 @@ impl FaceTab {
             frame_from: None,
             reference: ReferenceSlot::default(),
             last_place: None,
-            last_secs: None,
+            hints: Hints::default(),
+            last_render: None,
             to_open: None,
             path_asked: None,
             path_answered: None,
@@ -279,7 +283,7 @@ impl FaceTab {
                 }
             }
             Value::Rendered(rendered) => {
-                self.last_secs = Some(rendered.secs);
+                self.last_render = Some((rendered.secs, rendered.device));
                 self.report = None;
                 let edit = self
                     .work
@@ -312,6 +316,7 @@ impl FaceTab {
                 if let Some(work) = &mut self.work {
                     work.unsaved = false;
                 }
+                self.hints.was_saved |= purpose == Purpose::SaveResult;
                 let what = match purpose {
                     Purpose::SaveProject => "Project",
                     Purpose::SaveMask => "Mask",
@@ -345,7 +350,7 @@ impl FaceTab {
         self.moving_session += 1;
         self.framing = false;
         self.frame_from = None;
-        self.last_secs = None;
+        self.last_render = None;
         self.split = 0.0;
         self.is_unkept = false;
         self.canvas.fit();
@@ -552,35 +557,6 @@ impl FaceTab {
         let gpu = self.gpu.clone();
         self.jobs
             .start(Job::Render, move |out| steps::render(&input, &gpu, out));
-    }
-
-    /// What the result canvas says while it has nothing to show.
-    pub(super) fn waiting_text(&self, work: &Work) -> &'static str {
-        match (&work.faces, work.edit()) {
-            _ if self.models_error.is_some() => "No weights: parsing and rendering are off",
-            (None, _) => "Looking for faces…",
-            (Some(faces), _) if faces.is_empty() => "The result appears here",
-            (Some(_), None) => "Parsing the face…",
-            (Some(_), Some(_)) if self.jobs.is_busy(Job::Render) => "Rendering…",
-            (Some(_), Some(_)) => "Paint on the left, the result appears here",
-        }
-    }
-
-    /// What the bar says when nothing happens.
-    pub fn idle_text(&self) -> String {
-        let Some(edit) = self.work.as_ref().and_then(Work::edit) else {
-            return String::new();
-        };
-        match self.last_secs {
-            Some(secs) if edit.result.is_some() => {
-                let more = self.report.as_ref().map(Report::text).unwrap_or_default();
-                format!("Rendered in {secs:.1} s on the CPU{more} · hold C to compare")
-            }
-            _ => format!(
-                "Painting {} · Alt-click picks a part · space and drag moves the photo",
-                self.classes.active_title().to_lowercase()
-            ),
-        }
     }
 
     pub(super) fn has_edit(&self) -> bool {

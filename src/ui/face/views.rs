@@ -51,33 +51,14 @@ impl FaceTab {
     }
 
     fn empty_ui(&self, ui: &mut egui::Ui, rect: Rect) {
-        let colors = theme::colors(ui);
-        let (center, painter) = (rect.center(), ui.painter());
-        let big = FontId::proportional(44.0);
-        painter.text(
-            center - vec2(0.0, 40.0),
-            Align2::CENTER_CENTER,
+        let keys = keys::keys_text(ui.ctx(), keys::Action::Open);
+        let text = format!("{keys} opens a photo or a project. Nothing leaves this computer.");
+        theme::empty_ui(
+            ui,
+            rect,
             icon::PHOTO,
-            big,
-            colors.weak,
-        );
-        let heading = FontId::new(15.0, theme::strong());
-        let text = "Drop a photo here, or open one";
-        painter.text(
-            center + vec2(0.0, 4.0),
-            Align2::CENTER_CENTER,
-            text,
-            heading,
-            colors.text,
-        );
-        let tip = keys::tip(ui.ctx(), keys::Action::Open);
-        let font = FontId::proportional(12.5);
-        painter.text(
-            center + vec2(0.0, 26.0),
-            Align2::CENTER_CENTER,
-            tip,
-            font,
-            colors.weak,
+            "Drop a photo here, or open one",
+            &text,
         );
     }
 
@@ -90,6 +71,12 @@ impl FaceTab {
     ) -> Place {
         let response = ui.interact(rect, ui.scope_id().with(name), Sense::click_and_drag());
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Canvas, true, name));
+        if response.has_focus() {
+            let focus = Stroke::new(1.0, theme::colors(ui).accent);
+            ui.ctx()
+                .layer_painter(ui.layer_id())
+                .rect_stroke(rect, 0.0, focus, StrokeKind::Inside);
+        }
         self.canvas.navigate(ui, &response, rect, size);
         let image_from_ui = self.canvas.image_from_ui(rect, size);
         Place {

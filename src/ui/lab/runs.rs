@@ -6,7 +6,8 @@ use egui_plot::{Bar, BarChart, Legend, Line, Plot, PlotPoints};
 use super::tab::{LabTab, RunView, State};
 use crate::lab::dataset::Difficulty;
 use crate::lab::live::{accuracies, losses};
-use crate::lab::run::{LayerRatios, NormKind, Normaliser, Sample};
+use crate::lab::run::{LabConfig, LayerRatios, NormKind, Normaliser, Sample};
+use crate::ui::keys::{self, Action};
 use crate::ui::theme::{self, icon};
 
 /// Colours of runs, in their order; told apart by any colour vision (Okabe and Ito 2008).
@@ -51,21 +52,23 @@ pub(super) fn points(values: &[(f64, f64)]) -> PlotPoints<'static> {
 impl LabTab {
     pub(super) fn runs_side_ui(&mut self, ui: &mut egui::Ui) {
         theme::title_ui(ui, "New run");
+        ui.add_space(theme::SPACE_SMALL);
         self.draft_ui(ui);
         if let Some(fault) = &self.fault {
             let text = RichText::new(fault).color(theme::colors(ui).error);
             ui.add(egui::Label::new(text).wrap());
         }
         ui.add_space(theme::SPACE);
-        if ui.button("Start run").clicked() {
+        let button = theme::primary_button(ui, "Start run");
+        let button = button.min_size(egui::vec2(ui.available_width(), 28.0));
+        let tip = keys::tip(ui.ctx(), Action::StartRun);
+        if ui.add(button).on_hover_text(tip).clicked() {
             self.start();
         }
         ui.add_space(theme::SPACE_LARGE);
         theme::title_ui(ui, "Runs");
         if self.runs.is_empty() {
-            let text = RichText::new("None yet. Start several to compare them")
-                .color(theme::colors(ui).weak);
-            ui.add(egui::Label::new(text).wrap());
+            theme::field_label_ui(ui, "None yet");
         }
         let mut asked = None;
         egui::ScrollArea::vertical().show(ui, |ui| {
@@ -76,21 +79,8 @@ impl LabTab {
             }
         });
         match asked {
-            Some(Ask::Pause(id, is_paused)) => {
-                if let Some(run) = self.run_mut(id) {
-                    run.control.pause(is_paused);
-                    run.state = if is_paused {
-                        State::Paused
-                    } else {
-                        State::Training
-                    };
-                }
-            }
-            Some(Ask::Harden(id)) => {
-                if let Some(run) = self.run_mut(id) {
-                    run.control.harden();
-                }
-            }
+            Some(Ask::Pause(id, is_paused)) => self.pause(id, is_paused),
+            Some(Ask::Harden(id)) => self.harden(id),
             Some(Ask::Stop(id)) => self.stop(id),
             Some(Ask::Remove(id)) => self.remove(id),
             Some(Ask::Select(id)) => self.selected = Some(id),
@@ -99,58 +89,23 @@ impl LabTab {
     }
 
     fn draft_ui(&mut self, ui: &mut egui::Ui) {
-        let draft = &mut self.draft;
-        egui::ComboBox::from_label("Norm")
-            .selected_text(draft.norm.title())
-            .show_ui(ui, |ui| {
-                for kind in NormKind::ALL {
-                    ui.selectable_value(&mut draft.norm, kind, kind.title());
-                }
-            });
-        egui::ComboBox::from_label("Digits")
-            .selected_text(match draft.set {
-                Difficulty::Plain => "Plain",
-                Difficulty::Hard => "Hard",
-            })
-            .show_ui(ui, |ui| {
-                ui.selectable_value(&mut draft.set, Difficulty::Plain, "Plain");
-                ui.selectable_value(&mut draft.set, Difficulty::Hard, "Hard");
-            });
-        ui.add(
-            Slider::new(&mut draft.batch, 1..=128)
-                .logarithmic(true)
-                .text("Batch"),
-        );
-        ui.add(Slider::new(&mut draft.depth, 1..=6).text("Depth"));
-        ui.add(
-            Slider::new(&mut draft.width, 4..=32)
-                .step_by(4.0)
-                .text("Width"),
-        );
-        ui.add(
-            Slider::new(&mut draft.rate, 0.001..=1.0)
-                .logarithmic(true)
-                .text("Rate"),
-        )
-        .on_hover_text("Learning rate for a batch of 32; it grows in proportion to the batch");
-        ui.add(
-            Slider::new(&mut draft.digits, 500..=80_000)
-                .logarithmic(true)
-                .text("Digits"),
-        )
-        .on_hover_text("Digits to train on in all");
-        ui.add(Slider::new(&mut draft.gamma_decay, 0.0..=0.05).text("ζ"))
-            .on_hover_text("Gamma decay: adds ζγ² to the loss");
-        ui.add(Slider::new(&mut draft.dropout, 0.0..=0.8).text("Dropout"));
-        ui.add(Slider::new(&mut draft.seed, 1..=20).text("Seed"));
+        ui.spacing_mut().slider_width = 96.0;
+        egui::Grid::new("new run")
+            .num_columns(2)
+            .spacing([theme::SPACE, 6.0])
+            .min_col_width(92.0)
+            .show(ui, |ui| draft_rows_ui(ui, &mut self.draft));
     }
 
     pub(super) fn runs_main_ui(&mut self, ui: &mut egui::Ui) {
         if self.runs.is_empty() {
-            ui.centered_and_justified(|ui| {
-                let text = "Start a run at the left: its loss, accuracy and ratios appear here";
-                ui.label(RichText::new(text).color(theme::colors(ui).weak));
-            });
+            let keys = keys::keys_text(ui.ctx(), Action::StartRun);
+            let text = format!(
+                "Choose a normalisation at the left and start a run ({keys}). Its loss, accuracy and \
+                 ratios appear here while it trains; start several to compare them."
+            );
+            let heading = "Watch normalisations train side by side";
+            theme::empty_ui(ui, ui.max_rect(), icon::LAB, heading, &text);
             return;
         }
         let size = ui.available_size();
@@ -180,7 +135,10 @@ impl LabTab {
                     for (i, ratios) in last.ratios.iter().enumerate() {
                         ui.selectable_value(&mut chosen, i, &ratios.name);
                     }
-                });
+                })
+                .response
+                .accessible_name("Layer")
+                .on_hover_text("The layer whose ratios are drawn over time");
             let decisions = last.ratios.iter().flat_map(|r| r.decision);
             let decided = decisions.flatten().count();
             ui.label(format!("{decided} of {} decided", 2 * last.ratios.len()));
@@ -226,11 +184,85 @@ impl LabTab {
     }
 }
 
+/// A line of the settings: name, slider, what it means.
+pub(super) fn row_ui(ui: &mut egui::Ui, name: &str, slider: Slider<'_>, tip: &str) {
+    let label = theme::field_label_ui(ui, name);
+    ui.add(slider).labelled_by(label.id).on_hover_text(tip);
+    ui.end_row();
+}
+
+fn draft_rows_ui(ui: &mut egui::Ui, draft: &mut LabConfig) {
+    const BOX_WIDTH: f32 = 150.0;
+    theme::field_label_ui(ui, "Normalisation");
+    egui::ComboBox::from_id_salt("norm")
+        .width(BOX_WIDTH)
+        .selected_text(draft.norm.title())
+        .show_ui(ui, |ui| {
+            for kind in NormKind::ALL {
+                ui.selectable_value(&mut draft.norm, kind, kind.title());
+            }
+        })
+        .response
+        .accessible_name("Normalisation");
+    ui.end_row();
+    theme::field_label_ui(ui, "Data");
+    let sets = [
+        (Difficulty::Plain, "Plain digits"),
+        (Difficulty::Hard, "Harder digits"),
+    ];
+    let chosen = sets.iter().find(|(set, _)| *set == draft.set);
+    egui::ComboBox::from_id_salt("data")
+        .width(BOX_WIDTH)
+        .selected_text(chosen.map_or("", |(_, name)| name))
+        .show_ui(ui, |ui| {
+            for (set, name) in sets {
+                ui.selectable_value(&mut draft.set, set, name);
+            }
+        })
+        .response
+        .accessible_name("Data");
+    ui.end_row();
+    let slider = Slider::new(&mut draft.batch, 1..=128).logarithmic(true);
+    row_ui(ui, "Batch", slider, "Digits a step");
+    let slider = Slider::new(&mut draft.depth, 1..=6);
+    row_ui(
+        ui,
+        "Depth",
+        slider,
+        "Residual blocks of each of the three stages",
+    );
+    let slider = Slider::new(&mut draft.width, 4..=32).step_by(4.0);
+    row_ui(ui, "Width", slider, "Channels of the first stage");
+    let slider = Slider::new(&mut draft.rate, 0.001..=1.0).logarithmic(true);
+    let tip = "For a batch of 32; it grows in proportion to the batch";
+    row_ui(ui, "Learning rate", slider, tip);
+    let slider = Slider::new(&mut draft.digits, 500..=80_000).logarithmic(true);
+    let tip = "Digits to train on in all, counted with repetition";
+    row_ui(ui, "Digits in all", slider, tip);
+    let slider = Slider::new(&mut draft.gamma_decay, 0.0..=0.05).fixed_decimals(3);
+    row_ui(
+        ui,
+        "Gamma decay ζ",
+        slider,
+        "Adds ζγ² to the loss for every scale γ",
+    );
+    let slider = Slider::new(&mut draft.dropout, 0.0..=0.8).fixed_decimals(2);
+    row_ui(
+        ui,
+        "Dropout",
+        slider,
+        "Share of features dropped before the last layer",
+    );
+    let slider = Slider::new(&mut draft.seed, 1..=20);
+    row_ui(ui, "Seed", slider, "Of weights and order");
+}
+
 /// One run in the list.
 fn run_ui(ui: &mut egui::Ui, run: &mut RunView, is_selected: bool) -> Option<Ask> {
     let mut asked = None;
     ui.horizontal(|ui| {
         ui.checkbox(&mut run.is_shown, "")
+            .accessible_name(format!("Show {}", run.name))
             .on_hover_text("Shown in the plots");
         let name = RichText::new(&run.name).color(run_color(run.id));
         if ui.selectable_label(is_selected, name).clicked() {
@@ -261,6 +293,7 @@ fn run_ui(ui: &mut egui::Ui, run: &mut RunView, is_selected: bool) -> Option<Ask
             let is_paused = run.state == State::Paused;
             if ui
                 .small_button(if is_paused { "Go on" } else { "Pause" })
+                .on_hover_text(keys::tip(ui.ctx(), Action::PauseRun))
                 .clicked()
             {
                 asked = Some(Ask::Pause(run.id, !is_paused));
@@ -268,16 +301,22 @@ fn run_ui(ui: &mut egui::Ui, run: &mut RunView, is_selected: bool) -> Option<Ask
             if run.config.norm.is_switchable()
                 && ui
                     .small_button("Harden")
-                    .on_hover_text("Keep only the largest ratio of each layer, then fine-tune")
+                    .on_hover_text(keys::tip_as(
+                        ui.ctx(),
+                        Action::HardenRun,
+                        "Keep only the largest ratio of each layer, then fine-tune",
+                    ))
                     .clicked()
             {
                 asked = Some(Ask::Harden(run.id));
             }
-            if ui.small_button("Stop").clicked() {
+            let tip = keys::tip_as(ui.ctx(), Action::Cancel, "End it; its curves stay");
+            if ui.small_button("Stop").on_hover_text(tip).clicked() {
                 asked = Some(Ask::Stop(run.id));
             }
         }
-        if theme::icon_button_ui(ui, icon::CLOSE, "Remove run", "Remove the run").clicked() {
+        let tip = keys::tip(ui.ctx(), Action::RemoveRun);
+        if theme::icon_button_ui(ui, icon::CLOSE, "Remove run", &tip).clicked() {
             asked = Some(Ask::Remove(run.id));
         }
     });

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use eframe::egui;
 
-use super::tab::{Job, LabTab, Page};
+use super::tab::{LabTab, Page};
 use crate::ui::job_bar::{self, Log};
-use crate::ui::keys::Action;
+use crate::ui::keys::{self, Action};
 use crate::ui::settings::Settings;
 use crate::ui::tab::Tab;
-use crate::ui::theme;
+use crate::ui::theme::{self, icon};
 
 /// Sliders with their values need more room than the list of classes.
 const SIDE_WIDTH: f32 = 290.0;
@@ -20,18 +20,32 @@ impl Tab for LabTab {
     }
 
     fn toolbar_ui(&mut self, ui: &mut egui::Ui, _: &mut Settings) {
-        ui.selectable_value(&mut self.page, Page::Runs, "Runs");
-        ui.selectable_value(&mut self.page, Page::Theory, "Theory");
+        for (page, name, words) in [
+            (Page::Runs, "Runs", "Train and compare"),
+            (Page::Theory, "Theory", "What the equations say of one unit"),
+        ] {
+            let tip = keys::tip_as(ui.ctx(), Action::NextPage, words);
+            ui.selectable_value(&mut self.page, page, name)
+                .on_hover_text(tip);
+        }
         if self.page == Page::Runs {
             ui.separator();
+            let label = theme::field_label_ui(ui, "Folder");
             let field = egui::TextEdit::singleline(&mut self.folder).desired_width(180.0);
             ui.add(field)
+                .labelled_by(label.id)
                 .on_hover_text("Folder for curves, ratios, settings and weights of all runs");
-            let can_export = !self.runs.is_empty()
-                && !self.folder.trim().is_empty()
-                && !self.jobs.is_busy(Job::Export);
             if ui
-                .add_enabled(can_export, egui::Button::new("Export"))
+                .add_enabled(
+                    self.can_export(),
+                    egui::Button::new(format!("{}  Export", icon::EXPORT)),
+                )
+                .accessible_name("Export")
+                .on_hover_text(keys::tip_as(
+                    ui.ctx(),
+                    Action::SaveResult,
+                    "Write all runs into the folder",
+                ))
                 .clicked()
             {
                 self.export();
@@ -48,8 +62,15 @@ impl Tab for LabTab {
                 Page::Runs => self.runs_side_ui(ui),
                 Page::Theory => self.theory_side_ui(ui),
             });
-        let frame = egui::Frame::new().inner_margin(egui::Margin::same(8));
+        let panel = theme::colors(ui).panel;
+        let frame = egui::Frame::new()
+            .fill(panel)
+            .inner_margin(egui::Margin::same(10));
         egui::CentralPanel::no_frame().show(ui, |ui| {
+            let area = ui.available_rect_before_wrap();
+            ui.painter().rect_filled(area, 0.0, panel);
+            ui.painter()
+                .vline(area.left(), area.y_range(), (1.0, theme::colors(ui).line));
             frame.show(ui, |ui| match self.page {
                 Page::Runs => self.runs_main_ui(ui),
                 Page::Theory => {
@@ -61,19 +82,42 @@ impl Tab for LabTab {
     }
 
     fn job_bar_ui(&mut self, ui: &mut egui::Ui, log: &mut Log) -> bool {
-        let idle = "Start runs with different norms and compare them";
-        job_bar::job_bar_ui(ui, &mut self.jobs, log, idle, "")
+        let idle = "Start runs with different normalisations and compare them";
+        let right = match self.runs.iter().filter(|run| run.is_open()).count() {
+            0 => String::new(),
+            1 => "1 run trains on the CPU".to_owned(),
+            n => format!("{n} runs train on the CPU"),
+        };
+        job_bar::job_bar_ui(ui, &mut self.jobs, log, idle, &right)
     }
 
     fn questions_ui(&mut self, _: &egui::Context, _: &mut Settings) {}
 
     fn act(&mut self, _: &egui::Context, action: Action, _: &mut Settings) {
         match action {
-            Action::SaveResult => self.export(),
+            Action::SaveResult if self.can_export() => self.export(),
             Action::Cancel => {
                 if let Some(id) = self.selected {
                     self.stop(id);
                 }
+            }
+            Action::StartRun => self.start(),
+            Action::PauseRun => self.toggle_pause(),
+            Action::HardenRun => {
+                if let Some(id) = self.selected {
+                    self.harden(id);
+                }
+            }
+            Action::RemoveRun => {
+                if let Some(id) = self.selected {
+                    self.remove(id);
+                }
+            }
+            Action::NextPage => {
+                self.page = match self.page {
+                    Page::Runs => Page::Theory,
+                    Page::Theory => Page::Runs,
+                };
             }
             _ => {}
         }

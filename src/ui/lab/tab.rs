@@ -186,6 +186,39 @@ impl LabTab {
         }
     }
 
+    /// Pauses a run that trains, or lets it go on.
+    pub(super) fn pause(&mut self, id: u32, is_paused: bool) {
+        if let Some(run) = self.run_mut(id).filter(|run| run.is_open()) {
+            run.control.pause(is_paused);
+            run.state = if is_paused {
+                State::Paused
+            } else {
+                State::Training
+            };
+        }
+    }
+
+    /// Pauses the chosen run, or lets it go on.
+    pub(super) fn toggle_pause(&mut self) {
+        if let Some(run) = self.selected_run() {
+            let (id, is_paused) = (run.id, run.state == State::Paused);
+            self.pause(id, !is_paused);
+        }
+    }
+
+    /// Keeps only the largest ratio of each layer of a run, which then fine-tunes.
+    pub(super) fn harden(&mut self, id: u32) {
+        let can = |run: &&mut RunView| run.is_open() && run.config.norm.is_switchable();
+        if let Some(run) = self.run_mut(id).filter(can) {
+            run.control.harden();
+        }
+    }
+
+    /// Whether there is anything to write and a folder to write it to.
+    pub(super) fn can_export(&self) -> bool {
+        !self.runs.is_empty() && !self.folder.trim().is_empty() && !self.jobs.is_busy(Job::Export)
+    }
+
     /// Forgets a run.
     pub(super) fn remove(&mut self, id: u32) {
         self.jobs.cancel(Job::Run(id));

@@ -3,7 +3,7 @@
 use eframe::egui::{self, RichText, Slider};
 use egui_plot::{HLine, Legend, Line, Plot, Points};
 
-use super::runs::{points, run_color};
+use super::runs::{points, row_ui, run_color};
 use super::tab::{Job, LabTab, Value};
 use crate::lab::experiments::theory::NOISE;
 use crate::lab::theory::dynamics::{Learner, START, State};
@@ -108,10 +108,18 @@ impl LabTab {
                 ui.selectable_value(&mut learner.unit, unit, unit.name());
             }
         });
-        ui.add(Slider::new(&mut learner.zeta, 0.0..=0.5).text("ζ"))
-            .on_hover_text("Gamma decay: what batch normalisation amounts to. For a batch of M and normal inputs it is 3/(4M)");
-        ui.add(Slider::new(&mut learner.eta, 0.05..=4.0).text("η"))
-            .on_hover_text("Learning rate");
+        ui.spacing_mut().slider_width = 96.0;
+        egui::Grid::new("unit")
+            .num_columns(2)
+            .spacing([theme::SPACE, 6.0])
+            .min_col_width(92.0)
+            .show(ui, |ui| {
+                let slider = Slider::new(&mut learner.zeta, 0.0..=0.5).fixed_decimals(3);
+                let tip = "What batch normalisation amounts to. For a batch of M and normal inputs it is 3/(4M)";
+                row_ui(ui, "Gamma decay ζ", slider, tip);
+                let slider = Slider::new(&mut learner.eta, 0.05..=4.0).fixed_decimals(2);
+                row_ui(ui, "Learning rate η", slider, "Step of the descent");
+            });
         ui.add_space(theme::SPACE);
         let learner = *learner;
         let weak = theme::colors(ui).weak;
@@ -133,7 +141,7 @@ impl LabTab {
 
     pub(super) fn theory_main_ui(&mut self, ui: &mut egui::Ui) {
         let Some(flow) = &self.theory.flow else {
-            ui.centered_and_justified(|ui| ui.label("Solving…"));
+            ui.centered_and_justified(|ui| theme::field_label_ui(ui, "Solving…"));
             return;
         };
         let size = ui.available_size();

@@ -67,20 +67,23 @@ impl MotionTab {
             });
         }
         ui.separator();
-        for (tool, icon, name, tip) in [
+        for (tool, icon, name, action, words) in [
             (
                 Tool::Select,
                 icon::SELECT,
                 "Select",
-                "Click a walker to focus; drag its past (V)",
+                Action::Select,
+                "Click a walker to focus, drag a past to change it",
             ),
             (
                 Tool::Draw,
                 icon::PENCIL,
                 "Draw a walker",
-                "Draw how somebody has walked (D)",
+                Action::DrawWalker,
+                "Draw how somebody has walked",
             ),
         ] {
+            let tip = keys::tip_as(ui.ctx(), action, words);
             let button = Button::selectable(self.tool == tool, format!("{icon}  {name}"));
             if ui
                 .add(button)
@@ -137,7 +140,7 @@ impl MotionTab {
         theme::title_ui(ui, "Heat map");
         ui.add_space(theme::SPACE_SMALL);
         ui.checkbox(&mut view.heat, "Show the heat map")
-            .on_hover_text(format!("{whose} (H)"));
+            .on_hover_text(keys::tip_as(ui.ctx(), Action::ToggleHeat, whose));
         ui.add_enabled_ui(view.heat, |ui| {
             ui.checkbox(&mut view.contours, "Contours")
                 .on_hover_text("Around 25, 50, 70 and 90 % of where they may arrive");
@@ -172,7 +175,9 @@ impl MotionTab {
                             for map in ColorMap::ALL {
                                 ui.selectable_value(&mut view.color_map, map, map.name());
                             }
-                        });
+                        })
+                        .response
+                        .accessible_name("Colours");
                     ui.end_row();
                 });
             legend_ui(ui, view.color_map);
@@ -278,7 +283,10 @@ impl MotionTab {
             }
         }
         if let Some(words) = removal_words(work)
-            && ui.button(words).on_hover_text("Delete").clicked()
+            && ui
+                .button(words)
+                .on_hover_text(keys::tip(ui.ctx(), Action::RemoveWalker))
+                .clicked()
         {
             let frame = work.frame();
             work.remove(frame, id);

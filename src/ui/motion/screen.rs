@@ -44,10 +44,6 @@ impl Tab for MotionTab {
         self.show_questions(ctx, &settings.motion);
     }
 
-    fn take_keys(&mut self, ctx: &egui::Context, settings: &mut Settings) {
-        self.keys(ctx, settings);
-    }
-
     fn act(&mut self, ctx: &egui::Context, action: Action, settings: &mut Settings) {
         self.do_action(ctx, action, settings);
     }

@@ -517,7 +517,14 @@ impl MotionTab {
                 }
             }
             Action::Cancel => self.cancel(),
-            _ => {}
+            Action::Select => self.tool = Tool::Select,
+            Action::DrawWalker => self.tool = Tool::Draw,
+            Action::ToggleHeat => settings.motion.heat = !settings.motion.heat,
+            _ => {
+                if let Some(work) = &mut self.work {
+                    work.act(action);
+                }
+            }
         }
     }
 

@@ -1,11 +1,10 @@
-//! The time line below the canvas: play, scrub, speed; and the keys of the tab.
+//! The time line below the canvas: play, scrub, speed.
 
-use eframe::egui::{
-    self, Align2, FontId, Key, Modifiers, Rect, RichText, Sense, Stroke, pos2, vec2,
-};
+use eframe::egui::{self, Align2, FontId, Rect, RichText, Sense, Stroke, pos2, vec2};
 
-use super::tab::{MotionTab, Tool};
+use super::tab::MotionTab;
 use super::work::{Id, Work};
+use crate::ui::keys::{self, Action};
 use crate::ui::settings::Settings;
 use crate::ui::theme::{self, icon};
 
@@ -25,53 +24,24 @@ impl MotionTab {
         }
     }
 
-    /// Keys that only this tab has.
-    pub(super) fn keys(&mut self, ctx: &egui::Context, settings: &mut Settings) {
-        if ctx.text_edit_focused() {
-            return;
-        }
-        let pressed = |key| ctx.input_mut(|i| i.consume_key(Modifiers::NONE, key));
-        if pressed(Key::V) {
-            self.tool = Tool::Select;
-        }
-        if pressed(Key::D) {
-            self.tool = Tool::Draw;
-        }
-        if pressed(Key::H) {
-            settings.motion.heat = !settings.motion.heat;
-        }
-        let Some(work) = &mut self.work else { return };
-        if pressed(Key::Space) {
-            work.is_playing = !work.is_playing;
-        }
-        for (key, steps) in [
-            (Key::ArrowRight, 1),
-            (Key::ArrowLeft, -1),
-            (Key::End, isize::MAX),
-            (Key::Home, isize::MIN),
-        ] {
-            if pressed(key) {
-                work.go(steps);
-            }
-        }
-        if (pressed(Key::Delete) || pressed(Key::Backspace))
-            && let Some(id) = work.focus
-        {
-            let frame = work.frame();
-            work.remove(frame, id);
-        }
-    }
-
     pub(super) fn timeline_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
         let Some(work) = &mut self.work else { return };
         ui.horizontal_centered(|ui| {
-            if theme::icon_button_ui(ui, icon::LEFT, "Step back", "One step back (←)").clicked() {
+            if theme::icon_button_ui(
+                ui,
+                icon::LEFT,
+                "Step back",
+                &keys::tip(ui.ctx(), Action::StepBack),
+            )
+            .clicked()
+            {
                 work.go(-1);
             }
-            let (symbol, name, tip) = match work.is_playing {
-                true => (icon::PAUSE, "Pause", "Pause (Space)"),
-                false => (icon::PLAY, "Play", "Play (Space)"),
+            let (symbol, name) = match work.is_playing {
+                true => (icon::PAUSE, "Pause"),
+                false => (icon::PLAY, "Play"),
             };
+            let tip = keys::tip_as(ui.ctx(), Action::Play, name);
             let play =
                 egui::Button::new(RichText::new(symbol).size(18.0)).min_size(vec2(36.0, 28.0));
             if ui
@@ -82,8 +52,13 @@ impl MotionTab {
             {
                 work.is_playing = !work.is_playing;
             }
-            if theme::icon_button_ui(ui, icon::RIGHT, "Step forward", "One step forward (→)")
-                .clicked()
+            if theme::icon_button_ui(
+                ui,
+                icon::RIGHT,
+                "Step forward",
+                &keys::tip(ui.ctx(), Action::StepForward),
+            )
+            .clicked()
             {
                 work.go(1);
             }
@@ -106,6 +81,7 @@ impl MotionTab {
                     }
                 })
                 .response
+                .accessible_name("Speed")
                 .on_hover_text("How fast it plays");
         });
     }

@@ -61,43 +61,17 @@ impl MotionTab {
     }
 
     fn empty_ui(&self, ui: &egui::Ui, rect: Rect) {
-        let colors = theme::colors(ui);
-        let painter = ui.painter();
-        let line = |dy: f32, text: &str, font: FontId, color| {
-            painter.text(
-                rect.center() + vec2(0.0, dy),
-                Align2::CENTER_CENTER,
-                text,
-                font,
-                color,
-            );
-        };
-        line(-44.0, icon::WALK, FontId::proportional(44.0), colors.weak);
         if self.jobs.is_busy(Job::Open) {
-            line(
-                0.0,
-                "Preparing the recording…",
-                FontId::proportional(13.0),
-                colors.weak,
-            );
+            theme::empty_ui(ui, rect, icon::WALK, "Preparing the recording…", "");
             return;
         }
-        let heading = FontId::new(15.0, theme::strong());
-        line(
-            4.0,
-            "Drop tracks here, with their picture if you have it",
-            heading,
-            colors.text,
+        let heading = "Drop tracks here, with their picture if you have it";
+        let keys = keys::keys_text(ui.ctx(), Action::Open);
+        let text = format!(
+            "Text or CSV with frame, walker, x and y; {keys} opens them. Or choose a scene above: it \
+             brings walkers of its own."
         );
-        let small = FontId::proportional(12.5);
-        let tip = "Text or CSV with frame, walker, x and y; or choose a scene above";
-        line(26.0, tip, small.clone(), colors.weak);
-        line(
-            46.0,
-            &keys::tip_as(ui.ctx(), Action::Open, "Open tracks"),
-            small,
-            colors.weak,
-        );
+        theme::empty_ui(ui, rect, icon::WALK, heading, &text);
     }
 
     /// What is under the pointer: a handle of the walker in focus, else the nearest walker.

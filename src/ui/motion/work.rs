@@ -9,6 +9,7 @@ use crate::motion::moments::{Moment, Walker};
 use crate::motion::scene::Scene;
 use crate::motion::tracks::Tracks;
 use crate::motion::{DT_SECS, Future, OBS_LEN, Past, Point};
+use crate::ui::keys::Action;
 
 /// One of the walkers on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +145,23 @@ impl Work {
         let position = self.position().saturating_add_signed(steps).min(last);
         self.secs = self.frames.get(position).map_or(0.0, |f| self.secs_of(*f));
         self.is_playing = false;
+    }
+
+    /// Does what concerns only the recording.
+    pub fn act(&mut self, action: Action) {
+        match action {
+            Action::Play => self.is_playing = !self.is_playing,
+            Action::StepBack => self.go(-1),
+            Action::StepForward => self.go(1),
+            Action::ToStart => self.go(isize::MIN),
+            Action::ToEnd => self.go(isize::MAX),
+            Action::RemoveWalker => {
+                if let Some(id) = self.focus {
+                    self.remove(self.frame(), id);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Moves time on by `secs`; starts again at the end.
