@@ -6,7 +6,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -154,8 +154,7 @@ impl<T: Send + 'static> Slot<T> {
             Arc::clone(&self.wake),
         ));
         let job = Box::new(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| work(&out)));
-            let result = result.unwrap_or_else(|panic| Err(panic_message(&*panic)));
+            let result = catching(|| work(&out));
             out.send(Update::Ended(result)).ok();
         });
 
@@ -234,6 +233,49 @@ pub fn peak_memory_mb() -> Option<u64> {
     Some(kb / 1024)
 }
 
+/// Memory that can still be had without swapping, in MB; none where the system does not tell.
+pub fn available_memory_mb() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kb: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kb / 1024)
+}
+
+/// How many things can be computed at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Does `work` for 0 to `count` - 1 on up to `workers` threads named `name`, and returns when all is done. Each thread
+/// takes the next number when it is free. If a thread cannot be started, the others do its share.
+pub fn in_parallel(name: &str, workers: usize, count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        loop {
+            let index = next.fetch_add(1, Relaxed);
+            if index >= count {
+                break;
+            }
+            work(index);
+        }
+    };
+    std::thread::scope(|scope| {
+        let started = (1..workers.max(1)).map(|i| {
+            let builder = std::thread::Builder::new().name(format!("{name} {i}"));
+            builder.spawn_scoped(scope, run).is_ok()
+        });
+        started.for_each(drop);
+        run();
+    });
+}
+
+/// Runs work that may panic and gives the panic as an error.
+pub fn catching<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_message(&*panic)))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -270,7 +312,6 @@ fn print_progress<T>(label: &str, last: &mut String, update: &Update<T>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use super::*;

@@ -9,7 +9,9 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("main", &["cli", "commands", "ui"]),
     (
         "cli",
-        &["face", "lab", "motion", "people", "pose", "training"],
+        &[
+            "face", "lab", "motion", "people", "photo", "pose", "training",
+        ],
     ),
     (
         "commands",

@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod files;
 mod hints;
 mod history;
 mod keeping;
@@ -24,8 +25,9 @@ use egui_kittest::{Harness, SnapshotOptions};
 use tempfile::TempDir;
 use vitruvian::face::labels::id;
 use vitruvian::face::mask::{Labels, read_mask};
-use vitruvian::photo;
+use vitruvian::photo::{self, Photo};
 use vitruvian::raster::{Rgb, resize_rgb};
+use vitruvian::ui::clipboard::Clipboard;
 use vitruvian::ui::dialog::Ask;
 use vitruvian::ui::face::{Dialog, Edit, Question, Work};
 use vitruvian::ui::{App, Setup};
@@ -42,6 +44,23 @@ struct Window {
     folder: TempDir,
     /// What the next dialogs answer.
     answers: Arc<Mutex<Vec<Option<PathBuf>>>>,
+    clipboard: Arc<Board>,
+}
+
+/// A clipboard that belongs to the test.
+#[derive(Default)]
+struct Board(Mutex<Option<Photo>>);
+
+impl Clipboard for Board {
+    fn copy(&self, picture: &Photo) -> anyhow::Result<()> {
+        *self.0.lock().unwrap() = Some(picture.clone());
+        Ok(())
+    }
+
+    fn paste(&self) -> anyhow::Result<Photo> {
+        let held = self.0.lock().unwrap().clone();
+        held.ok_or_else(|| anyhow::anyhow!("There is no picture on the clipboard"))
+    }
 }
 
 fn photo() -> Rgb {
@@ -89,12 +108,14 @@ impl Window {
         recovery: Option<PathBuf>,
     ) -> Self {
         let answers: Arc<Mutex<Vec<Option<PathBuf>>>> = Arc::default();
+        let clipboard: Arc<Board> = Arc::default();
         let (given, steps) = (Arc::clone(&answers), Arc::clone(&stub));
         let dialog: Dialog = Arc::new(move |_: &Question| given.lock().unwrap().pop().flatten());
         let setup = Setup {
             photo,
             load: Box::new(move || steps.load()),
             dialog,
+            clipboard: Arc::clone(&clipboard) as Arc<dyn Clipboard>,
             recovery,
             motion: Box::new(|| Ok(Arc::new(motion::Ahead))),
             files: {
@@ -112,6 +133,7 @@ impl Window {
             stub,
             folder,
             answers,
+            clipboard,
         }
     }
 

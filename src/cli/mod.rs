@@ -1,5 +1,6 @@
 //! Every command and flag of the `vitruvian` program.
 
+pub mod face;
 pub mod lab;
 pub mod motion;
 pub mod pose;
@@ -86,6 +87,8 @@ pub enum FaceCommand {
     Parse(ParseArgs),
     /// Render an edited mask back into the photo; pixels whose class stays the same stay as they are
     Edit(EditArgs),
+    /// Make a saved edit again on many photos
+    Apply(face::ApplyArgs),
     /// Measure the networks on a folder with images/NAME.jpg and masks/NAME.png, aligned
     #[command(subcommand)]
     Evaluate(EvaluateCommand),
@@ -142,9 +145,12 @@ pub struct ParseArgs {
     #[arg(required = true, value_name = "PHOTO")]
     pub photos: Vec<PathBuf>,
 
-    /// Mask to write; a folder if there are several photos
+    /// Mask to write; a folder if there are several photos, or one file a part
     #[arg(short, long, value_name = "MASK.png|DIR")]
     pub output: PathBuf,
+
+    #[command(flatten)]
+    pub form: face::MaskFormatArgs,
 
     #[command(flatten)]
     pub choice: FaceChoice,
@@ -167,7 +173,7 @@ pub struct EditArgs {
     #[arg(required = true, value_name = "PHOTO")]
     pub photos: Vec<PathBuf>,
 
-    /// Mask as `face parse` writes it, edited; with several photos a folder of masks named as the photos
+    /// Mask as `face parse` writes it in any format, edited; with several photos a folder of masks named as the photos
     #[arg(
         short,
         long,
@@ -184,7 +190,11 @@ pub struct EditArgs {
     #[arg(long, value_name = "MASK.png")]
     pub write_mask: Option<PathBuf>,
 
-    /// Picture to write (PNG, JPEG, …); a folder if there are several photos
+    /// Write the edit as a recipe for `face apply`
+    #[arg(long, value_name = "RECIPE.json")]
+    pub save_recipe: Option<PathBuf>,
+
+    /// Picture to write (PNG, JPEG, TIFF, WebP); a folder if there are several photos
     #[arg(short, long, value_name = "OUT.png|DIR")]
     pub output: PathBuf,
 
@@ -201,7 +211,10 @@ pub struct EditArgs {
 
     /// Speed against care
     #[arg(long, value_enum, default_value_t = EditQuality::Full)]
-    pub quality: EditQuality,
+    pub render: EditQuality,
+
+    #[command(flatten)]
+    pub save: face::SaveArgs,
 
     /// Print what was done as JSON
     #[arg(long)]

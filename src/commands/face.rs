@@ -11,7 +11,8 @@ use super::{evaluate, for_each_file, note, output_paths};
 use crate::cli::{EditArgs, EditQuality, FaceChoice, FaceCommand, ParseArgs, Stroke};
 use crate::face::dense_mapping::{DenseMapping, one_hot};
 use crate::face::edit::{self, EditRequest, Face, FaceModels, Quality, Window};
-use crate::face::mask::{self, Labels, read_mask, write_mask};
+use crate::face::mask::{self, Fit, Labels, MaskFormat, open_mask, save_mask, write_mask};
+use crate::face::recipe::Recipe;
 use crate::job::Out;
 use crate::photo::{self, Photo};
 use crate::raster::{Rgb, Similarity, rgb_to_tensor, tensor_to_rgb, warp_rgb};
@@ -24,6 +25,7 @@ pub fn run(command: &FaceCommand) -> Result<()> {
     match command {
         FaceCommand::Parse(args) => parse(args),
         FaceCommand::Edit(args) => edit(args),
+        FaceCommand::Apply(args) => super::apply::run(args),
         FaceCommand::Evaluate(command) => evaluate::run(command),
     }
 }
@@ -46,7 +48,9 @@ impl FaceFound {
 
 #[derive(Serialize)]
 struct Parsed {
+    /// The mask, or the folder of its parts.
     mask: PathBuf,
+    files: Vec<PathBuf>,
     width: usize,
     height: usize,
     faces: Vec<FaceFound>,
@@ -60,7 +64,12 @@ impl fmt::Display for Parsed {
 }
 
 fn parse(args: &ParseArgs) -> Result<()> {
-    let outputs = output_paths(&args.photos, &args.output, "png")?;
+    let format = args.form.format;
+    let outputs = match format {
+        // The folder itself: the parts' names are made from the photo's.
+        MaskFormat::Parts => output_paths(&args.photos, &args.output.join(""), "png")?,
+        _ => output_paths(&args.photos, &args.output, format.extension())?,
+    };
     let models = FaceModels::load(&Store::find(), &Device::Cpu)?;
     for_each_file(&args.photos, args.json, |index, path| {
         let output = outputs.get(index).context("No place to write to")?;
@@ -81,9 +90,14 @@ fn parse(args: &ParseArgs) -> Result<()> {
             }
             (vec![face], labels)
         };
-        write_mask(output, &labels)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let files = save_mask(output, &labels, format, &name)?;
         Ok(Parsed {
-            mask: output.clone(),
+            mask: match format {
+                MaskFormat::Parts => args.output.clone(),
+                _ => output.clone(),
+            },
+            files,
             width: labels.width,
             height: labels.height,
             faces: faces.iter().map(FaceFound::of).collect(),
@@ -135,6 +149,10 @@ fn edit(args: &EditArgs) -> Result<()> {
         .as_deref()
         .map(|mask| masks_for(&args.photos, mask))
         .transpose()?;
+    ensure!(
+        args.save_recipe.is_none() || args.photos.len() == 1,
+        "A recipe is the edit of one photo. Give one photo with --save-recipe"
+    );
     let models = FaceModels::load(&Store::find(), &Device::Cpu)?;
     let published = args
         .generator
@@ -145,14 +163,11 @@ fn edit(args: &EditArgs) -> Result<()> {
         let output = outputs.get(index).context("No place to write to")?;
         let out = reporter(path);
         let mut photo = open(path)?;
-        let size = Some((photo.rgb.width, photo.rgb.height));
+        let fit = Fit::Exact([photo.rgb.width, photo.rgb.height]);
         let given = masks.as_ref().and_then(|masks| masks.get(index));
-        let given = given.map(|mask| read_mask(mask, size)).transpose()?;
-        let source = args
-            .source_mask
-            .as_ref()
-            .map(|mask| read_mask(mask, size))
-            .transpose()?;
+        let given = given.map(|mask| read(mask, fit)).transpose()?;
+        let source = args.source_mask.as_ref();
+        let source = source.map(|mask| read(mask, fit)).transpose()?;
 
         let face = choose(&models, &photo.rgb, &args.choice, &out.part(0.0, 0.2))?;
         let source = match source {
@@ -167,8 +182,12 @@ fn edit(args: &EditArgs) -> Result<()> {
             write_mask(path, &target)?;
         }
 
+        if let Some(recipe) = &args.save_recipe {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Recipe::of(&face, &source, &target, &name)?.save(recipe)?;
+        }
         let request = EditRequest::new(&photo.rgb, &face, &source, &target);
-        let quality = match args.quality {
+        let quality = match args.render {
             EditQuality::Preview => Quality::Preview,
             EditQuality::Full => Quality::Full,
         };
@@ -183,9 +202,9 @@ fn edit(args: &EditArgs) -> Result<()> {
             }
         };
         if let Some(patch) = &patch {
-            photo.rgb.paste(&patch.rgb, patch.rect.x, patch.rect.y);
+            photo.paste(&patch.rgb, patch.rect.x, patch.rect.y);
         }
-        photo::save(output, &photo)?;
+        photo::save_with(output, &photo, &args.save.options())?;
         Ok(Edited {
             output: output.clone(),
             changed: patch.map(|patch| {
@@ -271,7 +290,7 @@ fn choose(models: &FaceModels, photo: &Rgb, choice: &FaceChoice, out: &Out<()>) 
 }
 
 /// The face of a photo that is an aligned crop.
-fn whole(photo: &Rgb) -> Result<Face> {
+pub(super) fn whole(photo: &Rgb) -> Result<Face> {
     let (width, height) = (photo.width, photo.height);
     ensure!(
         width == height,
@@ -292,6 +311,13 @@ fn open(path: &Path) -> Result<Photo> {
     let photo = photo::open(path)?;
     photo.notes.iter().for_each(|text| note(text, path));
     Ok(photo)
+}
+
+/// Opens a mask in any form and says on stderr how it was understood.
+fn read(path: &Path, fit: Fit) -> Result<Labels> {
+    let opened = open_mask(path, fit)?;
+    opened.note.iter().for_each(|text| note(text, path));
+    Ok(opened.labels)
 }
 
 /// `mask.png` → `mask-crop.png`.

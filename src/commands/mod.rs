@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and errors to stderr. Where a command takes several files, one that fails is told
 //! and the others are still done.
 
+mod apply;
 mod bench;
 mod evaluate;
 mod face;

@@ -105,6 +105,35 @@ pub const BISENET_TO_CLASS: [u8; CLASS_COUNT] = [
     0, 1, 6, 7, 4, 5, 3, 8, 9, 15, 2, 10, 11, 12, 17, 16, 18, 13, 14,
 ];
 
+/// Colours of the ids in BiSeNet's order, as zllrunning's parser paints them on white.
+pub const BISENET_COLOURS: [[u8; 3]; CLASS_COUNT] = [
+    [255, 255, 255],
+    [255, 85, 0],
+    [255, 170, 0],
+    [255, 0, 85],
+    [255, 0, 170],
+    [0, 255, 0],
+    [85, 255, 0],
+    [170, 255, 0],
+    [0, 255, 85],
+    [0, 255, 170],
+    [0, 0, 255],
+    [85, 0, 255],
+    [170, 0, 255],
+    [0, 85, 255],
+    [0, 170, 255],
+    [255, 255, 0],
+    [255, 255, 85],
+    [255, 255, 170],
+    [255, 0, 255],
+];
+
+/// The class that a colour of BiSeNet's palette stands for.
+pub fn by_bisenet_colour(colour: [u8; 3]) -> Option<u8> {
+    let index = BISENET_COLOURS.iter().position(|c| *c == colour)?;
+    BISENET_TO_CLASS.get(index).copied()
+}
+
 /// The class with this id.
 pub fn by_id(id: u8) -> Option<&'static Class> {
     CLASSES.get(usize::from(id))

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod parser;
 pub mod pretrained;
 pub mod project;
+pub mod recipe;
 pub mod recovery;
 mod samples;
 pub mod style;

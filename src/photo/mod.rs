@@ -1,16 +1,24 @@
-//! Picture files: opens any common photo, writes PNG and JPEG.
+//! Picture files: opens any common photo, writes PNG, JPEG, TIFF and WebP.
 //!
 //! The format is told by content, never by the name. A photo turned by its camera is turned
 //! upright. What the program works on is always 8-bit RGB; 16-bit, grey, palette and CMYK
-//! pictures are converted, transparency is kept beside, the colour profile is carried through.
-//! Of an animation the first frame is opened. Sizes are checked before anything is allocated.
+//! pictures are converted. 16-bit pixels and transparency are kept beside, the colour profile and
+//! the camera's data are carried through. Of an animation the first frame is opened. Sizes are
+//! checked before anything is allocated.
 //!
-//! Left out: colour management, camera raw and HEIC, other metadata.
+//! Left out: colour management, camera raw and HEIC, XMP and IPTC.
 
+mod deep;
+mod folder;
 mod jpeg_end;
+mod metadata;
 mod save;
 
-pub use save::{save, save_atomically, save_jpeg, save_png};
+pub use deep::Deep;
+pub use folder::pictures_in;
+pub use save::{
+    Depth, Format, SaveOptions, encode, save, save_atomically, save_jpeg, save_png, save_with,
+};
 
 /// Endings of the files that can be opened, in lower case.
 pub const EXTENSIONS: [&str; 9] = [
@@ -19,6 +27,7 @@ pub const EXTENSIONS: [&str; 9] = [
 
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use image::codecs::tiff::TiffDecoder;
@@ -43,6 +52,10 @@ pub struct Photo {
     pub alpha: Option<Grid<u8>>,
     /// The RGB colour profile of the file, written back on saving so that colours look the same.
     pub icc_profile: Option<Vec<u8>>,
+    /// The camera's data, upright and without its small picture.
+    pub exif: Option<Vec<u8>>,
+    /// The pixels with 16 bits a channel, if the file has them.
+    pub deep: Option<Arc<Deep>>,
     /// What the user should know about the conversion, in plain words.
     pub notes: Vec<&'static str>,
 }
@@ -54,8 +67,18 @@ impl Photo {
             rgb,
             alpha: None,
             icc_profile: None,
+            exif: None,
+            deep: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Puts edited pixels with their top left corner at (`x`, `y`), into the 16-bit pixels too.
+    pub fn paste(&mut self, patch: &Rgb, x: usize, y: usize) {
+        if let Some(deep) = &mut self.deep {
+            Arc::make_mut(deep).paste(&self.rgb, patch, x, y);
+        }
+        self.rgb.paste(patch, x, y);
     }
 }
 
@@ -91,6 +114,14 @@ pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
         std::io::ErrorKind::PermissionDenied => anyhow!("You may not read this file"),
         _ => anyhow!(err),
     })
+}
+
+/// Width and height of a picture file, from its beginning; the camera's turn is not applied. None if they cannot be told:
+/// opening it says why.
+pub fn size_of(path: &Path) -> Option<[usize; 2]> {
+    let reader = ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+    let (width, height) = reader.into_dimensions().ok()?;
+    Some([width as usize, height as usize])
 }
 
 /// Decodes a picture file that is in memory.
@@ -136,12 +167,16 @@ pub fn decode(bytes: &[u8]) -> Result<Photo> {
             .ok()
             .flatten();
     }
+    let exif = decoder
+        .exif_metadata()
+        .ok()
+        .flatten()
+        .and_then(metadata::upright);
     let icc_profile = icc_profile.filter(|profile| profile.get(16..20) == Some(b"RGB "));
     let color_type = decoder.color_type();
     let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
     picture.apply_orientation(orientation);
-    let (rgb, alpha) = split(picture)?;
-    let deep = matches!(
+    let is_deep = matches!(
         color_type,
         ColorType::L16
             | ColorType::La16
@@ -150,16 +185,25 @@ pub fn decode(bytes: &[u8]) -> Result<Photo> {
             | ColorType::Rgb32F
             | ColorType::Rgba32F
     );
+    let deep = is_deep.then(|| Arc::new(Deep::of(&picture)));
+    let (rgb, alpha) = split(picture)?;
     Ok(Photo {
         rgb,
         alpha,
         icc_profile,
-        notes: if deep { vec![NOTE_DEPTH] } else { Vec::new() },
+        exif,
+        deep,
+        notes: if is_deep {
+            vec![NOTE_DEPTH]
+        } else {
+            Vec::new()
+        },
     })
 }
 
 /// Shown for pictures with more than 8 bits a channel.
-pub const NOTE_DEPTH: &str = "Reduced to 8 bits per channel";
+pub const NOTE_DEPTH: &str =
+    "Edited with 8 bits per channel. PNG and TIFF keep the 16 bits of what is not edited";
 
 /// Colours and opacity apart.
 fn split(picture: DynamicImage) -> Result<(Rgb, Option<Grid<u8>>)> {

@@ -379,3 +379,143 @@ fn exact_formats_give_back_pixels_transparency_and_profile() {
         }
     }
 }
+
+/// 3 × 2 pixels with 16 bits that no 8-bit value widens to.
+fn deep_png(alpha: bool) -> (Vec<u8>, Vec<u16>) {
+    let channels = if alpha { 4 } else { 3 };
+    let values: Vec<u16> = (0..6 * channels).map(|i| 1000 + 977 * i).collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
+    let kind = match alpha {
+        true => ExtendedColorType::Rgba16,
+        false => ExtendedColorType::Rgb16,
+    };
+    let mut file = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut file)
+        .write_image(&bytes, 3, 2, kind)
+        .unwrap();
+    (file, values)
+}
+
+/// All channels of a file with 16 bits each.
+fn deep_values(bytes: &[u8]) -> Vec<u16> {
+    match image::load_from_memory(bytes).unwrap() {
+        DynamicImage::ImageRgb16(picture) => picture.into_raw(),
+        DynamicImage::ImageRgba16(picture) => picture.into_raw(),
+        other => panic!("{:?}", other.color()),
+    }
+}
+
+#[test]
+fn sixteen_bits_stay_outside_the_edit_bit_for_bit() {
+    let options = SaveOptions::default();
+    for alpha in [false, true] {
+        let (file, values) = deep_png(alpha);
+        let mut photo = decode(&file).unwrap();
+        for format in [Format::Png, Format::Tiff] {
+            let copy = encode(&photo, format, &options).unwrap();
+            assert_eq!(deep_values(&copy), values, "{format:?}");
+        }
+        // The pixel in the middle of the first row becomes brighter by one, one and three steps of 8 bits.
+        let old = photo.rgb.get(1, 0).unwrap();
+        let patch = Rgb::new(1, 1, [old[0] + 1, old[1] + 1, old[2] + 3]);
+        photo.paste(&patch, 1, 0);
+        let edited = deep_values(&encode(&photo, Format::Png, &options).unwrap());
+        let at = values.len() / 6;
+        for (i, (new, old)) in edited.iter().zip(&values).enumerate() {
+            let step = match i.checked_sub(at) {
+                Some(0 | 1) => 257,
+                Some(2) => 771,
+                _ => 0,
+            };
+            assert_eq!(*new, old + step, "value {i}");
+        }
+        // The 8-bit pixels of the saved file are those that were edited.
+        let again = decode(&encode(&photo, Format::Png, &options).unwrap()).unwrap();
+        assert_eq!(again.rgb, photo.rgb);
+        let eight = SaveOptions {
+            depth: Depth::Eight,
+            ..options
+        };
+        let small = decode(&encode(&photo, Format::Png, &eight).unwrap()).unwrap();
+        assert!(small.deep.is_none() && small.rgb == photo.rgb);
+    }
+    let sixteen = SaveOptions {
+        depth: Depth::Sixteen,
+        ..options
+    };
+    let shallow = Photo::from_rgb(sample());
+    let wide = deep_values(&encode(&shallow, Format::Tiff, &sixteen).unwrap());
+    let want = shallow.rgb.data.iter().map(|v| u16::from(*v) * 257);
+    assert!(wide.into_iter().eq(want));
+    let text = message(encode(&shallow, Format::Jpeg, &sixteen).map(|_| shallow.clone()));
+    assert!(text.contains("PNG or TIFF"), "{text}");
+}
+
+/// EXIF with an orientation and a maker in its first directory and a small picture in its second.
+fn camera_data(orientation: u8) -> Vec<u8> {
+    let entry = |tag: u16, kind: u16, count: u32, value: u32| {
+        let mut bytes = [tag.to_le_bytes(), kind.to_le_bytes()].concat();
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+        bytes
+    };
+    let maker = u32::from_le_bytes(*b"Cam\0");
+    let mut exif = b"II*\0\x08\0\0\0\x02\0".to_vec();
+    exif.extend(entry(0x010F, 2, 4, maker));
+    exif.extend(entry(0x0112, 3, 1, orientation.into()));
+    exif.extend(38_u32.to_le_bytes());
+    exif.extend(2_u16.to_le_bytes());
+    exif.extend(entry(0x0201, 4, 1, 68));
+    exif.extend(entry(0x0202, 4, 1, 5));
+    exif.extend([0; 4]);
+    exif.extend(b"small");
+    exif
+}
+
+#[test]
+fn camera_data_is_kept_upright_or_left_out_as_chosen() {
+    let wide = Photo::from_rgb(Rgb::new(8, 4, [200, 30, 60]));
+    let mut turned = wide.clone();
+    turned.exif = Some(camera_data(6));
+    let jpeg = encode(&turned, Format::Jpeg, &SaveOptions::default()).unwrap();
+    let photo = decode(&jpeg).unwrap();
+    assert_eq!((photo.rgb.width, photo.rgb.height), (4, 8));
+    let exif = photo.exif.clone().unwrap();
+    assert!(exif.windows(3).any(|w| w == b"Cam"));
+    assert!(!exif.windows(5).any(|w| w == b"small"), "the old picture");
+    assert_eq!(exif.len(), camera_data(6).len());
+    for format in [Format::Jpeg, Format::Png, Format::WebP] {
+        let copy = decode(&encode(&photo, format, &SaveOptions::default()).unwrap()).unwrap();
+        assert_eq!((copy.rgb.width, copy.rgb.height), (4, 8), "{format:?}");
+        assert_eq!(copy.exif, photo.exif, "{format:?}");
+        let bare = SaveOptions {
+            keep_metadata: false,
+            ..Default::default()
+        };
+        let copy = decode(&encode(&photo, format, &bare).unwrap()).unwrap();
+        assert_eq!(copy.exif, None, "{format:?}");
+    }
+    // Damaged data costs nobody the photo.
+    for cut in 0..exif.len() {
+        metadata::upright(exif[..cut].to_vec());
+    }
+}
+
+#[test]
+fn quality_and_profile_are_as_chosen() {
+    let data = (0..64 * 64 * 3).map(|i| (i * 7919 % 251) as u8).collect();
+    let mut photo = Photo::from_rgb(Rgb::from_vec(64, 64, data).unwrap());
+    let mut profile = vec![0_u8; 132];
+    profile[16..20].copy_from_slice(b"RGB ");
+    photo.icc_profile = Some(profile);
+    let at = |quality, keep_profile| {
+        let options = SaveOptions {
+            quality,
+            keep_profile,
+            ..Default::default()
+        };
+        encode(&photo, Format::Jpeg, &options).unwrap()
+    };
+    assert!(at(30, true).len() * 2 < at(95, true).len());
+    assert!(decode(&at(95, true)).unwrap().icc_profile.is_some());
+    assert!(decode(&at(95, false)).unwrap().icc_profile.is_none());
+}

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use eframe::egui::{self, Align, Align2, Layout, vec2};
 
 use super::Options;
+use super::clipboard::{Clipboard, SystemClipboard};
 use super::commands::{KeysPage, Palette};
 use super::dialog::{self, FileDialog};
 use super::face::{Dialog, FaceTab, Purpose, Question, Source, Steps};
@@ -41,6 +42,8 @@ pub struct Setup {
     pub load: Box<dyn FnOnce() -> Result<Arc<dyn Steps>> + Send>,
     /// Asks for paths.
     pub dialog: Dialog,
+    /// Where pictures are copied to and pasted from.
+    pub clipboard: Arc<dyn Clipboard>,
     /// Where work is kept in case of a crash; none: nowhere.
     pub recovery: Option<PathBuf>,
     /// Loads the model of the motion tab; runs in a job.
@@ -86,7 +89,14 @@ impl App {
         let mut settings = Settings::load(cc.storage);
         keys::install(ctx, &settings.keys);
         let gpu = Gpu::from_render_state(state);
-        let mut face = FaceTab::new(ctx, gpu.clone(), setup.load, setup.dialog, setup.recovery);
+        let mut face = FaceTab::new(
+            ctx,
+            gpu.clone(),
+            setup.load,
+            setup.dialog,
+            setup.clipboard,
+            setup.recovery,
+        );
         if setup.photo.is_some() {
             settings.tab = TabName::Face;
         }
@@ -401,8 +411,21 @@ fn system_dialog(question: &Question) -> Option<PathBuf> {
             .pick_file(),
         Purpose::OpenPart => dialog
             .set_title("Copy the part from a mask")
-            .add_filter("Masks", &["png"])
+            .add_filter("Masks", &["png", "json"])
             .pick_file(),
+        Purpose::OpenFolder => dialog.set_title("Open a folder of photos").pick_folder(),
+        Purpose::OpenMask => dialog
+            .set_title("Open a mask for this photo")
+            .add_filter("Masks", &["png", "json"])
+            .pick_file(),
+        Purpose::OpenRecipe => dialog
+            .set_title("Apply a saved edit")
+            .add_filter("Recipes", &["json"])
+            .pick_file(),
+        Purpose::SaveRecipe => dialog
+            .set_title("Save the edit as a recipe")
+            .set_file_name(&question.name)
+            .save_file(),
         Purpose::SaveProject => dialog
             .set_title("Save the project")
             .set_file_name(&question.name)
@@ -427,6 +450,7 @@ pub fn run(options: Options) -> Result<()> {
         photo: options.photo,
         load: Box::new(load_models),
         dialog: Arc::new(system_dialog),
+        clipboard: Arc::new(SystemClipboard::default()),
         recovery: eframe::storage_dir("vitruvian").map(|folder| folder.join("recovery")),
         motion: Box::new(motion::load),
         files: Arc::new(dialog::system),

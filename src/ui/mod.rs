@@ -2,6 +2,7 @@
 
 mod app;
 mod canvas;
+pub mod clipboard;
 mod commands;
 pub mod dialog;
 pub mod face;

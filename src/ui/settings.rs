@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::Bindings;
 use super::tab::TabName;
-use crate::face::mask::Tip;
+use crate::face::mask::{MaskFormat, Tip};
 use crate::gpu::ColorMap;
+use crate::photo::{Format, SaveOptions};
 
 /// The key in eframe's storage; a change that old settings cannot be read into gets a new number.
 pub const KEY: &str = "vitruvian_settings_v1";
@@ -103,9 +104,19 @@ pub struct Settings {
     /// Render after each stroke.
     pub live: bool,
     pub tools: ToolSettings,
+    pub export: ExportSettings,
     pub keys: Bindings,
     pub motion: MotionView,
     pub hint: HintStep,
+}
+
+/// How results and masks are written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportSettings {
+    pub format: Format,
+    pub options: SaveOptions,
+    pub mask: MaskFormat,
 }
 
 /// How the painting tools work.
@@ -161,6 +172,7 @@ impl Default for Settings {
             outline: true,
             live: true,
             tools: ToolSettings::default(),
+            export: ExportSettings::default(),
             keys: Bindings::default(),
             motion: MotionView::default(),
             hint: HintStep::default(),
@@ -202,6 +214,8 @@ impl Settings {
         tools.edge = in_range(tools.edge, 1.0, 255.0, usual.edge);
         tools.reshape_px = in_range(tools.reshape_px, 1.0, 200.0, usual.reshape_px);
         tools.speck_px = in_range(tools.speck_px, 1.0, 500.0, usual.speck_px);
+        let options = &mut self.export.options;
+        options.quality = options.quality.clamp(1, 100);
         let (motion, default) = (&mut self.motion, default.motion);
         motion.bandwidth_m = in_range(
             motion.bandwidth_m,

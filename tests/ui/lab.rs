@@ -16,6 +16,7 @@ fn window() -> Harness<'static, App> {
         photo: None,
         load: Box::new(move || Ok(stub as std::sync::Arc<dyn vitruvian::ui::face::Steps>)),
         dialog: std::sync::Arc::new(|_| None),
+        clipboard: std::sync::Arc::<super::Board>::default(),
         recovery: None,
         motion: Box::new(|| Ok(std::sync::Arc::new(super::motion::Ahead))),
         files: std::sync::Arc::new(|_| Vec::new()),

@@ -1,9 +1,9 @@
 //! Mask files. Written: PNG, 8-bit grey, the value is the class id. Read: that, and what other
 //! tools write for the same 19 classes: RGB with three equal ids, the official palette's
-//! colours, and palette PNG (by colour if it has the official ones, else by index).
+//! colours or BiSeNet's, and palette PNG (by colour if it has such ones, else by index).
 //!
 //! The values must be exactly what was written, so only PNG is read, and nothing is scaled.
-//! Left out: one file a part (CelebAMask-HQ's raw annotations), BiSeNet's order.
+//! Left out: the other forms that masks come in ([`super::formats`]).
 
 use std::io::Cursor;
 use std::path::Path;
@@ -44,22 +44,46 @@ pub fn read_mask(path: &Path, photo_size: Option<(usize, usize)>) -> Result<Labe
 /// # Errors
 /// When the sides do not fit PNG.
 pub fn encode_mask(mask: &Labels) -> Result<Vec<u8>> {
+    encode(mask, None)
+}
+
+/// Indices into a palette (red, green, blue, red, …) as the bytes of a PNG file.
+///
+/// # Errors
+/// When the sides do not fit PNG.
+pub(super) fn encode_indexed(indices: &Labels, palette: Vec<u8>) -> Result<Vec<u8>> {
+    encode(indices, Some(palette))
+}
+
+fn encode(values: &Labels, palette: Option<Vec<u8>>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(
-        &mut bytes,
-        u32::try_from(mask.width)?,
-        u32::try_from(mask.height)?,
-    );
+    let (width, height) = (u32::try_from(values.width)?, u32::try_from(values.height)?);
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Grayscale);
+    if let Some(palette) = palette {
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_palette(palette);
+    }
     encoder.set_depth(png::BitDepth::Eight);
     encoder
         .write_header()
         .and_then(|mut writer| {
-            writer.write_image_data(&mask.data)?;
+            writer.write_image_data(&values.data)?;
             writer.finish()
         })
         .context("Failed to encode the mask as PNG")?;
     Ok(bytes)
+}
+
+/// What tells a file's classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The official palette's colours.
+    ByColours,
+    /// Those of BiSeNet's order.
+    ByBisenetColours,
+    /// Numbers, taken as official ids.
+    ByNumbers,
 }
 
 /// Decodes a mask file that is in memory.
@@ -67,6 +91,11 @@ pub fn encode_mask(mask: &Labels) -> Result<Vec<u8>> {
 /// # Errors
 /// As for [`read_mask`], without a path.
 pub fn decode_mask(bytes: &[u8]) -> Result<Labels> {
+    Ok(decode_told(bytes)?.0)
+}
+
+/// [`decode_mask`] that says what told the classes.
+pub(super) fn decode_told(bytes: &[u8]) -> Result<(Labels, Told)> {
     ensure!(
         bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
         "A mask must be a PNG file; other formats change its values"
@@ -106,9 +135,10 @@ pub fn decode_mask(bytes: &[u8]) -> Result<Labels> {
         samples,
         depth,
     };
-    let ids = match frame.color_type {
+    let (ids, told) = match frame.color_type {
         png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha => {
-            values.collect(|pixel| class_of_value(pixel[0]))
+            let ids = values.collect(|pixel| class_of_value(pixel[0]));
+            ids.map(|ids| (ids, Told::ByNumbers))
         }
         png::ColorType::Rgb | png::ColorType::Rgba => ids_from_colours(&values),
         png::ColorType::Indexed => {
@@ -116,7 +146,7 @@ pub fn decode_mask(bytes: &[u8]) -> Result<Labels> {
             ids_from_indices(&values, &palette)
         }
     }?;
-    Grid::from_vec(width, height, ids)
+    Ok((Grid::from_vec(width, height, ids)?, told))
 }
 
 fn explain(err: png::DecodingError) -> anyhow::Error {
@@ -183,40 +213,65 @@ fn class_of_value(value: u16) -> Result<u8> {
     }
 }
 
-/// Three equal ids everywhere, or official colours everywhere.
-fn ids_from_colours(values: &Samples) -> Result<Vec<u8>> {
+/// Three equal ids everywhere, or the colours of one palette everywhere.
+fn ids_from_colours(values: &Samples) -> Result<(Vec<u8>, Told)> {
     let by_grey = values.collect(|p| {
         ensure!(p[0] == p[1] && p[1] == p[2], "not grey");
         class_of_value(p[0])
     });
-    if by_grey.is_ok() {
-        return by_grey;
+    if let Ok(ids) = by_grey {
+        return Ok((ids, Told::ByNumbers));
     }
     // Neighbours mostly agree: looking the last colour up again is saved.
-    let mut last = ([0u16; 3], 0);
-    values.collect(|p| {
-        let colour = [p[0], p[1], p[2]];
-        if colour != last.0 {
-            last = (colour, official_class(colour)?);
-        }
-        Ok(last.1)
-    })
+    let by = |class_of: fn([u16; 3]) -> Result<u8>| {
+        let mut last = None;
+        values.collect(|p| {
+            let colour = [p[0], p[1], p[2]];
+            if let Some((seen, class)) = last
+                && seen == colour
+            {
+                return Ok(class);
+            }
+            let class = class_of(colour)?;
+            last = Some((colour, class));
+            Ok(class)
+        })
+    };
+    match by(official_class) {
+        Ok(ids) => Ok((ids, Told::ByColours)),
+        Err(err) => by(bisenet_class)
+            .map(|ids| (ids, Told::ByBisenetColours))
+            .map_err(|_| err),
+    }
+}
+
+/// A colour with 8 bits a channel.
+fn narrow(colour: [u16; 3]) -> Option<[u8; 3]> {
+    match colour.map(|v| u8::try_from(v).ok()) {
+        [Some(r), Some(g), Some(b)] => Some([r, g, b]),
+        _ => None,
+    }
 }
 
 fn official_class(colour: [u16; 3]) -> Result<u8> {
-    let narrow = colour.map(|v| u8::try_from(v).ok());
-    if let [Some(r), Some(g), Some(b)] = narrow
-        && let Some(id) = labels::by_official_colour([r, g, b])
-    {
-        return Ok(id);
-    }
+    let class = narrow(colour).and_then(labels::by_official_colour);
     let [r, g, b] = colour;
-    bail!("The mask has the colour {r}, {g}, {b}, which is neither a class id nor in the palette")
+    class.with_context(|| {
+        format!(
+            "The mask has the colour {r}, {g}, {b}, which is neither a class id nor in the palette"
+        )
+    })
 }
 
-/// Palette files: official colours win, whatever their order (tools that shrink files sort the
+fn bisenet_class(colour: [u16; 3]) -> Result<u8> {
+    narrow(colour)
+        .and_then(labels::by_bisenet_colour)
+        .context("not in BiSeNet's palette")
+}
+
+/// Palette files: known colours win, whatever their order (tools that shrink files sort the
 /// palette); then grey ids; otherwise the index itself is the id.
-fn ids_from_indices(values: &Samples, palette: &[u8]) -> Result<Vec<u8>> {
+fn ids_from_indices(values: &Samples, palette: &[u8]) -> Result<(Vec<u8>, Told)> {
     let mut used = [false; 256];
     let indices = values.collect(|p| {
         let index = u8::try_from(p[0])?;
@@ -234,11 +289,20 @@ fn ids_from_indices(values: &Samples, palette: &[u8]) -> Result<Vec<u8>> {
         }
         Some(table)
     };
-    let table = by(&|colour| official_class(colour).ok())
-        .or_else(|| by(&|[r, g, b]| (r == g && g == b).then(|| class_of_value(r).ok()).flatten()));
-    match table {
-        Some(table) => Ok(indices.iter().map(|&i| table[usize::from(i)]).collect()),
-        None => values.collect(|p| class_of_value(p[0])),
+    let grey = |[r, g, b]: [u16; 3]| (r == g && g == b).then(|| class_of_value(r).ok()).flatten();
+    let found = by(&|colour| official_class(colour).ok())
+        .map(|table| (table, Told::ByColours))
+        .or_else(|| Some((by(&|c| bisenet_class(c).ok())?, Told::ByBisenetColours)))
+        .or_else(|| Some((by(&grey)?, Told::ByNumbers)));
+    match found {
+        Some((table, told)) => {
+            let ids = indices.iter().map(|&i| table[usize::from(i)]).collect();
+            Ok((ids, told))
+        }
+        None => {
+            let ids = values.collect(|p| class_of_value(p[0]))?;
+            Ok((ids, Told::ByNumbers))
+        }
     }
 }
 

@@ -6,24 +6,29 @@
 mod brush;
 mod file;
 mod fill;
+mod formats;
 mod history;
 mod history_file;
 mod nearest;
+mod orders;
 mod packed;
 mod part;
 mod region;
 mod reshape;
+mod rle;
 mod rules;
 mod steady;
 
 pub use brush::{Stroke, Tip, brush_dot};
 pub use file::{decode_mask, encode_mask, read_mask, write_mask};
 pub use fill::{fill, fill_to_edges, replace_class};
+pub use formats::{Fit, MaskFormat, OpenedMask, open_mask, save_mask};
 pub use history::{History, Step};
 pub use packed::Packed;
 pub use part::{Part, Placement, copy_part};
 pub use region::{changed, changed_rect, dilate, distance_outside, squared_distance};
 pub use reshape::{Reshape, class_rect, reshape};
+pub use rle::{Counts, Rle};
 pub use rules::{Axis, Guard, Rules, ellipse, paint_polygon, rectangle};
 pub use steady::Steady;
 

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 
 use super::classes;
 use super::moving::group_of;
-use super::steps::{self, Purpose};
+use super::steps::{self, Purpose, Source};
 use super::tab::{FaceTab, Job, Side};
 use super::tools::{Tool, scaled_brush};
 use super::work::Work;
 use crate::face::labels;
-use crate::face::mask::{Axis, Labels, Patch, Reshape, Rules, Tip, copy_part, read_mask, reshape};
+use crate::face::mask::{
+    Axis, Fit, Labels, Patch, Reshape, Rules, Tip, copy_part, open_mask, reshape,
+};
 use crate::ui::keys::Action;
 use crate::ui::settings::Settings;
 
@@ -35,6 +37,17 @@ impl FaceTab {
                     None => {}
                 }
             }
+            Action::OpenFolder => self.ask(Purpose::OpenFolder, settings),
+            Action::PastePhoto => {
+                self.open_unless_unsaved(Source::Clipboard(Arc::clone(&self.clipboard)));
+            }
+            Action::OpenMask if self.has_edit() => self.ask(Purpose::OpenMask, settings),
+            Action::NextPhoto => self.turn_page(1),
+            Action::PreviousPhoto => self.turn_page(-1),
+            Action::Export if self.work.is_some() => self.is_export_open = true,
+            Action::CopyResult if self.work.is_some() => self.copy_result(settings.live),
+            Action::SaveRecipe if self.has_edit() => self.ask(Purpose::SaveRecipe, settings),
+            Action::ApplyRecipe if self.has_edit() => self.ask(Purpose::OpenRecipe, settings),
             Action::SaveResult if self.work.is_some() => self.ask(Purpose::SaveResult, settings),
             Action::SaveMask if self.has_edit() => self.ask(Purpose::SaveMask, settings),
             Action::CopyPart if self.has_edit() => self.ask(Purpose::OpenPart, settings),
@@ -176,7 +189,7 @@ impl FaceTab {
         self.with_work(|tab, work| {
             tab.settle_tools(work, settings.live);
             tab.change_mask(work, format!("Copy {name}"), move |mask| {
-                let other = read_mask(&path, None)?;
+                let other = open_mask(&path, Fit::Any)?.labels;
                 let has = other.data.iter().any(|label| classes.contains(label));
                 let missing = labels::by_id(classes.first().copied().unwrap_or(0));
                 let missing = missing.map_or("", |class| class.title).to_lowercase();
@@ -220,6 +233,7 @@ impl FaceTab {
             patch.swap(&mut edit.target);
             edit.show(&tab.gpu, patch.rect);
             edit.commit(&patch, change.name);
+            tab.notice = change.note.or(tab.notice.take());
             tab.mask_changed(work, live);
         });
     }

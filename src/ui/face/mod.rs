@@ -4,6 +4,8 @@
 
 mod actions;
 mod classes;
+mod export;
+mod folder;
 mod hints;
 mod history_panel;
 mod keeping;
@@ -12,7 +14,9 @@ mod moving;
 mod options;
 mod outline;
 mod panels;
+mod paths;
 mod result;
+mod saving;
 mod screen;
 mod status;
 mod steps;

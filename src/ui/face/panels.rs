@@ -2,7 +2,7 @@
 
 use eframe::egui::{self, Align, Button, Layout, RichText, vec2};
 
-use super::steps::{Purpose, Source};
+use super::steps::Purpose;
 use super::tab::{FaceTab, Job, Side};
 use super::tools::Tool;
 use super::work::Work;
@@ -74,6 +74,7 @@ impl FaceTab {
             }
             asked = asked.or(response.clicked().then_some(action));
         }
+        asked = asked.or(self.file_menu_ui(ui));
         ui.separator();
 
         let history = self
@@ -256,6 +257,7 @@ impl FaceTab {
             });
             right.horizontal(|ui| {
                 theme::title_ui(ui, "Result");
+                self.folder_ui(ui, settings);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     ui.scope(|ui| {
                         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -310,7 +312,7 @@ impl FaceTab {
     }
 
     fn discard_question_ui(&mut self, ctx: &egui::Context) {
-        let Some(path) = self.to_open.clone() else {
+        let Some(source) = self.to_open.clone() else {
             return;
         };
         let text = "The strokes on this photo have not been saved and would be lost.";
@@ -322,7 +324,7 @@ impl FaceTab {
             "Keep working",
         );
         if answer == Some(true) {
-            self.open(Source::File(path));
+            self.open(source);
         }
         if answer.is_some() {
             self.to_open = None;
@@ -335,8 +337,12 @@ impl FaceTab {
         };
         let (title, verb) = match purpose {
             Purpose::OpenPhoto => ("Open a photo", "Open"),
+            Purpose::OpenFolder => ("Open a folder of photos", "Open"),
             Purpose::OpenReference => ("Choose a style photo", "Open"),
             Purpose::OpenPart => ("Copy the part from a mask", "Open"),
+            Purpose::OpenMask => ("Open a mask for this photo", "Open"),
+            Purpose::OpenRecipe => ("Apply a saved edit", "Apply"),
+            Purpose::SaveRecipe => ("Save the edit as a recipe", "Save"),
             Purpose::SaveProject => ("Save the project", "Save"),
             Purpose::SaveMask => ("Save the mask", "Save"),
             Purpose::SaveResult => ("Save the result", "Save"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use eframe::egui;
 
+use super::steps::Source;
 use super::tab::FaceTab;
 use crate::ui::job_bar::Log;
 use crate::ui::keys::Action;
@@ -35,6 +36,7 @@ impl Tab for FaceTab {
 
     fn questions_ui(&mut self, ctx: &egui::Context, settings: &mut Settings) {
         self.hints_ui(ctx, settings);
+        self.export_ui(ctx, settings);
         self.questions_ui(ctx);
     }
 
@@ -43,13 +45,14 @@ impl Tab for FaceTab {
     }
 
     fn open_dropped(&mut self, paths: Vec<PathBuf>) {
-        if let Some(path) = paths.into_iter().next() {
-            self.open_path(path);
+        match <[PathBuf; 1]>::try_from(paths) {
+            Ok([path]) => self.open_path(path),
+            Err(paths) => self.open_unless_unsaved(Source::Files(paths)),
         }
     }
 
     fn drop_hint(&self) -> &'static str {
-        "Drop to open the photo"
+        "Drop to open the photo, or a folder of photos"
     }
 
     fn unsaved(&self) -> Option<&'static str> {

@@ -15,13 +15,14 @@ use crate::face::compare;
 use crate::face::edit::{self, EditRequest, Face, FaceModels, Quality, RenderedPatch};
 use crate::face::generator::StyleCodes;
 use crate::face::labels::CLASS_COUNT;
-use crate::face::mask::{Guard, Labels, Packed, Part, Patch, Placement, write_mask};
+use crate::face::mask::{Guard, Labels, Packed, Part, Patch, Placement};
 use crate::face::project;
 use crate::face::recovery::Orphan;
 use crate::gpu::{Gpu, MaskTexture, PictureTexture};
 use crate::job::{self, Out};
-use crate::photo::{self, Photo};
+use crate::photo::{self, Format, Photo, SaveOptions};
 use crate::raster::Rgb;
+use crate::ui::clipboard::Clipboard;
 
 /// What jobs of the face tab send.
 pub enum Value {
@@ -30,6 +31,8 @@ pub enum Value {
     Chosen(Purpose, PathBuf),
     /// The system shows no dialogs.
     NoDialog(Purpose),
+    /// The photos of a folder; the first is opened next.
+    Folder(Vec<PathBuf>),
     Opened(Box<Opened>),
     Faces(Vec<Face>),
     Parsed(Box<Parsed>),
@@ -38,6 +41,8 @@ pub enum Value {
     /// What is known of the render of a face's mask at a revision.
     Report(usize, u64, Report),
     Saved(Purpose, PathBuf),
+    /// The result is on the clipboard.
+    Copied,
     Project(Box<OpenedProject>),
     /// Work that another program left.
     Orphan(Box<Orphan>),
@@ -58,6 +63,8 @@ pub struct Changed {
     pub name: String,
     /// None: nothing to change.
     pub patch: Option<Patch>,
+    /// What the user should know about it.
+    pub note: Option<String>,
 }
 
 /// A part that was lifted off the mask.
@@ -78,12 +85,17 @@ pub struct Placed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     OpenPhoto,
+    OpenFolder,
     OpenReference,
     /// A mask to copy a part from.
     OpenPart,
+    /// A mask to take the place of this one.
+    OpenMask,
+    OpenRecipe,
     SaveProject,
     SaveMask,
     SaveResult,
+    SaveRecipe,
 }
 
 /// Asks the user for a path; none when there is none. May take as long as the user does.
@@ -277,20 +289,43 @@ pub fn choose(
 }
 
 /// Where a photo comes from.
+#[derive(Clone)]
 pub enum Source {
+    /// A photo, a project or a folder.
     File(PathBuf),
+    /// Several photos to go through.
+    Files(Vec<PathBuf>),
     Sample(&'static [u8]),
+    Clipboard(Arc<dyn Clipboard>),
 }
 
 /// Reads a photo and uploads it.
 pub fn open(source: Source, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
     out.progress(0.1, "Opening the photo")?;
+    let source = match source {
+        Source::File(path) if path.is_dir() => Source::Files(photo::pictures_in(&path)?),
+        other => other,
+    };
+    let read = |path: PathBuf| -> Result<_> {
+        let bytes = photo::read_bounded(&path).map_err(|err| at_path(err, &path))?;
+        Ok((Some(path), bytes))
+    };
     let (path, bytes) = match source {
-        Source::File(path) => {
-            let bytes = photo::read_bounded(&path).map_err(|err| at_path(err, &path))?;
-            (Some(path), bytes)
+        Source::File(path) => read(path)?,
+        Source::Files(paths) => {
+            let first = paths
+                .first()
+                .cloned()
+                .context("There is no photo to open")?;
+            out.value(Value::Folder(paths))?;
+            read(first)?
         }
         Source::Sample(bytes) => (None, bytes.to_vec()),
+        Source::Clipboard(clipboard) => {
+            let pasted = clipboard.paste()?;
+            let bytes = photo::encode(&pasted, Format::Png, &SaveOptions::default())?;
+            (Some(PathBuf::from(PASTED)), bytes)
+        }
     };
     if let Some(path) = path.as_ref().filter(|_| project::is_project(&bytes)) {
         let opened = project::decode(&bytes).and_then(|(project, photo)| {
@@ -316,6 +351,9 @@ pub fn open(source: Source, gpu: &Gpu, out: &Out<Value>) -> Result<()> {
     })))?;
     Ok(())
 }
+
+/// What a photo from the clipboard is called.
+const PASTED: &str = "Pasted photo.png";
 
 fn at_path(err: anyhow::Error, path: &Path) -> anyhow::Error {
     anyhow!("Failed to open the photo. {err:#}: {}", path.display())
@@ -385,7 +423,12 @@ impl RenderInput {
         Ok(Arc::clone(self.style.get_or_init(|| style)))
     }
 
-    fn render(&self, quality: Quality, out: &Out<Value>) -> Result<Option<RenderedPatch>> {
+    /// None: nothing changed.
+    pub(super) fn render(
+        &self,
+        quality: Quality,
+        out: &Out<Value>,
+    ) -> Result<Option<RenderedPatch>> {
         let own = self.own_style(out)?;
         let other = self.other_style.as_ref();
         self.target.read(|target| {
@@ -505,6 +548,7 @@ pub fn change_mask(
         revision,
         name,
         patch,
+        note: None,
     })))?;
     Ok(())
 }
@@ -546,47 +590,5 @@ pub fn place(
 pub fn snapshot(mask: &Mirror, face: usize, out: &Out<Value>) -> Result<()> {
     let packed = mask.read(Packed::of);
     out.value(Value::Snapshot(face, packed))?;
-    Ok(())
-}
-
-/// Writes the mask as a PNG of class ids.
-pub fn save_mask(mask: &Mirror, path: PathBuf, out: &Out<Value>) -> Result<()> {
-    out.progress(0.2, "Saving the mask")?;
-    mask.read(|mask| write_mask(&path, mask))?;
-    out.value(Value::Saved(Purpose::SaveMask, path))?;
-    Ok(())
-}
-
-/// A face's part of the result: rendered already, or still to be.
-pub enum ResultPart {
-    Ready(Arc<RenderedPatch>),
-    Missing(Box<RenderInput>),
-}
-
-/// Writes the photo with all edits. What has not been rendered in full yet is rendered first.
-pub fn save_result(
-    photo: &Photo,
-    parts: Vec<ResultPart>,
-    path: PathBuf,
-    out: &Out<Value>,
-) -> Result<()> {
-    let mut result = photo.clone();
-    for part in parts {
-        let patch = match part {
-            ResultPart::Ready(patch) => Some(patch),
-            ResultPart::Missing(input) => {
-                out.progress(0.0, "Rendering")?;
-                input
-                    .render(Quality::Full, &out.part(0.0, 0.8))?
-                    .map(Arc::new)
-            }
-        };
-        if let Some(patch) = patch {
-            result.rgb.paste(&patch.rgb, patch.rect.x, patch.rect.y);
-        }
-    }
-    out.progress(0.8, "Saving the result")?;
-    photo::save(&path, &result)?;
-    out.value(Value::Saved(Purpose::SaveResult, path))?;
     Ok(())
 }

@@ -7,23 +7,23 @@ use anyhow::Result;
 use eframe::egui::{self, Rect};
 
 use super::classes::Classes;
+use super::folder::Folder;
 use super::hints::Hints;
 use super::history_panel::StepPictures;
 use super::moving::Moving;
 use super::outline::Outline;
 use super::result::ResultView;
-use super::steps::OtherStyle;
 use super::steps::Report;
-use super::steps::{self, Dialog, Opened, Purpose, Question, Reference, Source, Steps, Value};
+use super::steps::{self, Dialog, Opened, Purpose, Reference, Source, Steps, Value};
 use super::style::ReferenceSlot;
 use super::tools::{Painting, Tool};
 use super::work::Work;
 use crate::face::edit::face_from_box;
-use crate::face::project::EXTENSION;
 use crate::face::recovery::{Orphan, Session};
 use crate::gpu::Gpu;
 use crate::raster::Similarity;
 use crate::ui::canvas::Canvas;
+use crate::ui::clipboard::Clipboard;
 use crate::ui::job_bar::{Arrival, JobKind, Jobs, Log};
 use crate::ui::settings::Settings;
 
@@ -33,6 +33,8 @@ pub enum Job {
     SaveProject,
     SaveResult,
     SaveMask,
+    SaveRecipe,
+    Clipboard,
     Open,
     Analyse,
     Reference,
@@ -58,6 +60,8 @@ impl JobKind for Job {
         match self {
             Self::SaveResult => "save result",
             Self::SaveMask => "save mask",
+            Self::SaveRecipe => "save edit",
+            Self::Clipboard => "clipboard",
             Self::Open => "open photo",
             Self::Analyse => "analyse",
             Self::Reference => "style photo",
@@ -80,6 +84,7 @@ impl JobKind for Job {
                 | Self::Keep
                 | Self::Recover
                 | Self::SaveMask
+                | Self::SaveRecipe
                 | Self::Models
                 | Self::Dialog
         )
@@ -90,8 +95,9 @@ impl JobKind for Job {
 pub struct FaceTab {
     pub(super) gpu: Gpu,
     pub(super) jobs: Jobs<Job, Value>,
-    dialog: Dialog,
-    steps: Option<Arc<dyn Steps>>,
+    pub(super) dialog: Dialog,
+    pub(super) clipboard: Arc<dyn Clipboard>,
+    pub(super) steps: Option<Arc<dyn Steps>>,
     /// Why there are no models.
     pub(super) models_error: Option<String>,
     pub(super) work: Option<Work>,
@@ -136,8 +142,11 @@ pub struct FaceTab {
     pub(super) hints: Hints,
     /// How long the last render took and what it ran on.
     pub(super) last_render: Option<(f32, &'static str)>,
-    /// A path that waits for the user to give up unsaved work.
-    pub(super) to_open: Option<PathBuf>,
+    /// What waits to be opened until the user gives up unsaved work.
+    pub(super) to_open: Option<Source>,
+    /// The photos that the user goes through.
+    pub(super) folder: Option<Folder>,
+    pub(super) is_export_open: bool,
     /// A path that is asked for in the window, where the system shows no dialog.
     pub(super) path_asked: Option<(Purpose, String)>,
     /// The answer to that.
@@ -161,12 +170,14 @@ impl FaceTab {
         gpu: Gpu,
         load: impl FnOnce() -> Result<Arc<dyn Steps>> + Send + 'static,
         dialog: Dialog,
+        clipboard: Arc<dyn Clipboard>,
         recovery: Option<PathBuf>,
     ) -> Self {
         let mut tab = Self {
             gpu,
             jobs: Jobs::new(ctx),
             dialog,
+            clipboard,
             steps: None,
             models_error: None,
             work: None,
@@ -199,6 +210,8 @@ impl FaceTab {
             hints: Hints::default(),
             last_render: None,
             to_open: None,
+            folder: None,
+            is_export_open: false,
             path_asked: None,
             path_answered: None,
             session: recovery.map(|base| Arc::new(Session::new(base))),
@@ -262,6 +275,7 @@ impl FaceTab {
             }
             Value::Chosen(purpose, path) => self.path_chosen(purpose, path, settings),
             Value::NoDialog(purpose) => self.ask_here(purpose, settings),
+            Value::Folder(files) => self.folder = Some(Folder::new(files)),
             Value::Opened(opened) => self.take_photo(*opened, settings, log),
             Value::Faces(faces) => {
                 if let Some(work) = &mut self.work {
@@ -312,14 +326,16 @@ impl FaceTab {
                     .for_each(|edit| edit.add_snapshot(packed.clone()));
                 self.side = Side::History;
             }
+            Value::Copied => log.done("The result is on the clipboard"),
             Value::Saved(purpose, path) => {
                 if let Some(work) = &mut self.work {
-                    work.unsaved = false;
+                    work.unsaved &= purpose == Purpose::SaveRecipe;
                 }
                 self.hints.was_saved |= purpose == Purpose::SaveResult;
                 let what = match purpose {
                     Purpose::SaveProject => "Project",
                     Purpose::SaveMask => "Mask",
+                    Purpose::SaveRecipe => "Recipe",
                     _ => "Result",
                 };
                 log.done(format!("{what} saved to {}", path.display()));
@@ -328,7 +344,9 @@ impl FaceTab {
     }
 
     fn take_photo(&mut self, opened: Opened, settings: &mut Settings, log: &mut Log) {
-        if let Some(folder) = opened.path.as_deref().and_then(Path::parent) {
+        let folder = opened.path.as_deref().and_then(Path::parent);
+        // A pasted photo has no folder.
+        if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) {
             settings.folder = Some(folder.to_path_buf());
         }
         for note in &opened.photo.notes {
@@ -414,96 +432,24 @@ impl FaceTab {
 
     /// Opens a photo; asks first if there is work that was not saved.
     pub fn open_path(&mut self, path: PathBuf) {
+        self.open_unless_unsaved(Source::File(path));
+    }
+
+    /// [`Self::open_path`] for any source.
+    pub(super) fn open_unless_unsaved(&mut self, source: Source) {
         if self.has_unsaved() {
-            self.to_open = Some(path);
+            self.to_open = Some(source);
         } else {
-            self.open(Source::File(path));
+            self.open(source);
         }
     }
 
     /// Opens a photo and gives up what was done to the one before.
     pub fn open(&mut self, source: Source) {
+        self.follow_folder(&source);
         let gpu = self.gpu.clone();
         self.jobs
             .start(Job::Open, move |out| steps::open(source, &gpu, out));
-    }
-
-    /// Asks for a path in a dialog of the system.
-    pub(super) fn ask(&mut self, purpose: Purpose, settings: &Settings) {
-        if self.jobs.is_busy(Job::Dialog) {
-            return;
-        }
-        let question = Question {
-            purpose,
-            folder: settings.folder.clone(),
-            name: self.proposed_name(purpose),
-        };
-        let dialog = Arc::clone(&self.dialog);
-        self.jobs.start(Job::Dialog, move |out| {
-            steps::choose(&*dialog, &question, out)
-        });
-    }
-
-    fn proposed_name(&self, purpose: Purpose) -> String {
-        let Some(work) = &self.work else {
-            return String::new();
-        };
-        match purpose {
-            Purpose::SaveProject => work.proposed_name("edit", EXTENSION),
-            Purpose::SaveMask => work.proposed_name("mask", "png"),
-            Purpose::SaveResult => work.proposed_name("edited", "png"),
-            Purpose::OpenPhoto | Purpose::OpenReference | Purpose::OpenPart => String::new(),
-        }
-    }
-
-    /// Asks for a path in the window itself.
-    fn ask_here(&mut self, purpose: Purpose, settings: &Settings) {
-        let folder = settings.folder.clone().unwrap_or_default();
-        let path = folder.join(self.proposed_name(purpose));
-        self.path_asked = Some((purpose, path.to_string_lossy().into_owned()));
-    }
-
-    pub(super) fn path_chosen(&mut self, purpose: Purpose, path: PathBuf, settings: &Settings) {
-        match purpose {
-            Purpose::OpenPart => self.copy_part(path, settings),
-            Purpose::OpenPhoto => self.open_path(path),
-            Purpose::OpenReference => self.open_reference(path),
-            Purpose::SaveProject => self.save_project(path),
-            Purpose::SaveMask => self.save_mask(path),
-            Purpose::SaveResult => self.save_result(path),
-        }
-    }
-
-    fn open_reference(&mut self, path: PathBuf) {
-        if let Some(steps) = &self.steps {
-            let steps = Arc::clone(steps);
-            self.jobs.start(Job::Reference, move |out| {
-                steps::open_reference(&*steps, &path, out)
-            });
-        }
-    }
-
-    fn save_mask(&mut self, path: PathBuf) {
-        if let Some(edit) = self.work.as_ref().and_then(Work::edit) {
-            let mirror = Arc::clone(&edit.mirror);
-            self.jobs.start(Job::SaveMask, move |out| {
-                steps::save_mask(&mirror, path, out)
-            });
-        }
-    }
-
-    fn save_result(&mut self, path: PathBuf) {
-        if let Some(work) = &self.work {
-            let parts = work.result_parts(self.steps.as_ref(), self.other_style().as_ref());
-            let photo = Arc::clone(&work.photo);
-            self.jobs.start(Job::SaveResult, move |out| {
-                steps::save_result(&photo, parts, path, out)
-            });
-        }
-    }
-
-    fn other_style(&self) -> Option<OtherStyle> {
-        self.reference.other_style(&self.classes)
     }
 
     /// The mask was painted on, or a step was taken back.

@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::history_panel::Snapshot;
 use super::mirror::Mirror;
-use super::steps::{
-    Opened, OtherStyle, Parsed, RenderInput, Rendered, ResultPart, Steps, StyleCell,
-};
+use super::saving::ResultPart;
+use super::steps::{Opened, OtherStyle, Parsed, RenderInput, Rendered, Steps, StyleCell};
 use crate::face::edit::{Face, Quality, RenderedPatch};
 use crate::face::mask::{History, Labels, Patch};
 use crate::gpu::{Gpu, MaskTexture, PictureTexture};
