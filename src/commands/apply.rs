@@ -381,7 +381,7 @@ impl Budget {
     fn of_this_machine() -> Self {
         const UNKNOWN_MB: u64 = 4096;
         let free_mb = job::available_memory_mb().unwrap_or(UNKNOWN_MB);
-        Self::new(free_mb * 2 / 3 << 20)
+        Self::new((free_mb * 2 / 3) << 20)
     }
 
     /// How many small photos fit at once, at least one.

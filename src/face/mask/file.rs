@@ -79,11 +79,11 @@ fn encode(values: &Labels, palette: Option<Vec<u8>>) -> Result<Vec<u8>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     /// The official palette's colours.
-    ByColours,
+    Colours,
     /// Those of BiSeNet's order.
-    ByBisenetColours,
+    BisenetColours,
     /// Numbers, taken as official ids.
-    ByNumbers,
+    Numbers,
 }
 
 /// Decodes a mask file that is in memory.
@@ -138,7 +138,7 @@ pub(super) fn decode_told(bytes: &[u8]) -> Result<(Labels, Told)> {
     let (ids, told) = match frame.color_type {
         png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha => {
             let ids = values.collect(|pixel| class_of_value(pixel[0]));
-            ids.map(|ids| (ids, Told::ByNumbers))
+            ids.map(|ids| (ids, Told::Numbers))
         }
         png::ColorType::Rgb | png::ColorType::Rgba => ids_from_colours(&values),
         png::ColorType::Indexed => {
@@ -220,7 +220,7 @@ fn ids_from_colours(values: &Samples) -> Result<(Vec<u8>, Told)> {
         class_of_value(p[0])
     });
     if let Ok(ids) = by_grey {
-        return Ok((ids, Told::ByNumbers));
+        return Ok((ids, Told::Numbers));
     }
     // Neighbours mostly agree: looking the last colour up again is saved.
     let by = |class_of: fn([u16; 3]) -> Result<u8>| {
@@ -238,9 +238,9 @@ fn ids_from_colours(values: &Samples) -> Result<(Vec<u8>, Told)> {
         })
     };
     match by(official_class) {
-        Ok(ids) => Ok((ids, Told::ByColours)),
+        Ok(ids) => Ok((ids, Told::Colours)),
         Err(err) => by(bisenet_class)
-            .map(|ids| (ids, Told::ByBisenetColours))
+            .map(|ids| (ids, Told::BisenetColours))
             .map_err(|_| err),
     }
 }
@@ -291,9 +291,9 @@ fn ids_from_indices(values: &Samples, palette: &[u8]) -> Result<(Vec<u8>, Told)>
     };
     let grey = |[r, g, b]: [u16; 3]| (r == g && g == b).then(|| class_of_value(r).ok()).flatten();
     let found = by(&|colour| official_class(colour).ok())
-        .map(|table| (table, Told::ByColours))
-        .or_else(|| Some((by(&|c| bisenet_class(c).ok())?, Told::ByBisenetColours)))
-        .or_else(|| Some((by(&grey)?, Told::ByNumbers)));
+        .map(|table| (table, Told::Colours))
+        .or_else(|| Some((by(&|c| bisenet_class(c).ok())?, Told::BisenetColours)))
+        .or_else(|| Some((by(&grey)?, Told::Numbers)));
     match found {
         Some((table, told)) => {
             let ids = indices.iter().map(|&i| table[usize::from(i)]).collect();
@@ -301,7 +301,7 @@ fn ids_from_indices(values: &Samples, palette: &[u8]) -> Result<(Vec<u8>, Told)>
         }
         None => {
             let ids = values.collect(|p| class_of_value(p[0]))?;
-            Ok((ids, Told::ByNumbers))
+            Ok((ids, Told::Numbers))
         }
     }
 }

@@ -168,9 +168,9 @@ fn understand(path: &Path, bytes: &[u8]) -> Result<OpenedMask> {
     }
     let (labels, told) = decode_told(bytes)?;
     let (labels, note) = match told {
-        Told::ByColours => (labels, None),
-        Told::ByBisenetColours => (labels, Some("Read in BiSeNet's order, by its colours")),
-        Told::ByNumbers => match likely_order(&labels) {
+        Told::Colours => (labels, None),
+        Told::BisenetColours => (labels, Some("Read in BiSeNet's order, by its colours")),
+        Told::Numbers => match likely_order(&labels) {
             (Order::Official, true) => (labels, None),
             (Order::Official, false) => {
                 let note = "Read in CelebAMask-HQ's order. If parts are wrong, the file may be in another order";
