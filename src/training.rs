@@ -413,6 +413,24 @@ pub fn cosine_rate(peak: f64, step: usize, total: usize, warm_up: usize) -> f64 
     peak * (0.02 + 0.98 * 0.5 * (1.0 + (std::f64::consts::PI * t.min(1.0)).cos()))
 }
 
+/// A loss as it is shown: a mean over the last steps, recent ones counting more.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SmoothLoss(Option<f64>);
+
+impl SmoothLoss {
+    /// What an older value keeps at each step.
+    const KEPT: f64 = 0.95;
+
+    /// Takes in the loss of a step and gives the mean.
+    pub fn add(&mut self, loss: f64) -> f64 {
+        let mean = self
+            .0
+            .map_or(loss, |mean| Self::KEPT * mean + (1.0 - Self::KEPT) * loss);
+        self.0 = Some(mean);
+        mean
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,6 +459,13 @@ mod tests {
         let target = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu).unwrap();
         let y = w.broadcast_add(b).unwrap();
         (y - target).unwrap().sqr().unwrap().sum_all().unwrap()
+    }
+
+    #[test]
+    fn shown_losses_follow_slowly() {
+        let mut smooth = SmoothLoss::default();
+        assert_eq!(smooth.add(2.0), 2.0);
+        assert!((smooth.add(1.0) - 1.95).abs() < 1e-12);
     }
 
     #[test]

@@ -135,3 +135,135 @@ fn annotated_photos_that_are_missing_are_told_and_the_rest_is_measured() {
         (&json!(1), &json!(0.0))
     );
 }
+
+/// The two people of a test picture, side by side this often across and down, on black of some size.
+fn crowd(path: &Path, across: u32, down: u32, scale: f32, size: (u32, u32)) {
+    let pair = image::open(root("tests/data/people/multipose_a.png"))
+        .unwrap()
+        .to_rgb8();
+    let [w, h] = [pair.width(), pair.height()].map(|px| (px as f32 * scale).max(1.0) as u32);
+    let pair = image::imageops::thumbnail(&pair, w, h);
+    let mut photo = image::RgbImage::new(size.0, size.1);
+    for row in 0..down {
+        for column in 0..across {
+            let (x, y) = (i64::from(column * w), i64::from(row * h));
+            image::imageops::replace(&mut photo, &pair, x, y);
+        }
+    }
+    photo.save(path).unwrap();
+}
+
+#[test]
+fn crowds_specks_and_panoramas_are_looked_at_like_any_photo() {
+    let folder = tempfile::tempdir().unwrap();
+    let [crowded, specks, panorama] =
+        ["1.png", "2.png", "3.png"].map(|name| folder.path().join(name));
+    // 200 people; two of ten pixels; a strip whose shorter side almost vanishes in the network's view.
+    crowd(&crowded, 10, 10, 0.3, (570, 380));
+    crowd(&specks, 1, 1, 0.09, (300, 300));
+    crowd(&panorama, 1, 1, 0.5, (9000, 64));
+    let out = folder.path().join("out");
+    let run = vitruvian(&[
+        "pose",
+        "detect",
+        text(&crowded),
+        text(&specks),
+        text(&panorama),
+        "-o",
+        text(&out),
+        "--detector-px",
+        "256",
+        "--max-people",
+        "3",
+        "--json",
+    ]);
+    let outcomes = run.assert_ok().json();
+    assert!(outcomes[0]["people"].as_u64().unwrap() <= 3);
+    assert_eq!(outcomes.as_array().unwrap().len(), 3);
+    let results = std::fs::read(out.join("results.json")).unwrap();
+    let results: Value = serde_json::from_slice(&results).unwrap();
+    for person in results.as_array().unwrap() {
+        let numbers = person["keypoints"].as_array().unwrap();
+        assert_eq!(numbers.len(), 51);
+        assert!(numbers.iter().all(|v| v.as_f64().unwrap().is_finite()));
+    }
+}
+
+#[test]
+fn the_ways_to_bodies_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("4.png");
+    crowd(&photo, 1, 1, 1.0, (192, 128));
+    let mut counts = Vec::new();
+    for method in ["top-down", "bottom-up", "both"] {
+        let out = folder.path().join(method);
+        let run = vitruvian(&[
+            "pose",
+            "detect",
+            text(&photo),
+            "-o",
+            text(&out),
+            "--method",
+            method,
+            "--detector-px",
+            "192",
+            "--json",
+        ]);
+        counts.push(run.assert_ok().json()[0]["people"].as_u64().unwrap());
+    }
+    assert!(counts.iter().all(|&count| count >= 2), "{counts:?}");
+    vitruvian(&["pose", "detect", text(&photo), "-o", "x", "--method", "up"])
+        .assert_failed_with("top-down");
+}
+
+#[test]
+fn groups_of_photos_that_can_be_read_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let [people, nobody, broken] = ["7.png", "8.png", "9.png"].map(|name| folder.path().join(name));
+    crowd(&people, 1, 1, 1.0, (192, 128));
+    empty_photo(&nobody);
+    std::fs::write(&broken, b"not a picture").unwrap();
+    let results = folder.path().join("results.json");
+    let run = vitruvian(&[
+        "pose",
+        "group",
+        text(&people),
+        text(&broken),
+        text(&nobody),
+        "-o",
+        text(&results),
+        "--side",
+        "192",
+        "--json",
+    ]);
+    run.assert_failed_with("1 of 3 files failed");
+    let outcomes = run.json();
+    assert!(outcomes[0]["people"].as_u64().unwrap() >= 2);
+    assert!(outcomes[1]["error"].is_string());
+    assert_eq!(outcomes[2]["people"], json!(0));
+    let found: Value = serde_json::from_slice(&std::fs::read(&results).unwrap()).unwrap();
+    assert!(found.as_array().unwrap().iter().all(|f| f["image_id"] == 7));
+
+    let file = json!({
+        "images": [{ "id": 7, "file_name": "7.png" }, { "id": 6, "file_name": "6.png" }],
+        "annotations": [annotated(7), annotated(6)],
+    });
+    let annotations = folder.path().join("people.json");
+    std::fs::write(&annotations, file.to_string()).unwrap();
+    let run = vitruvian(&[
+        "pose",
+        "evaluate-grouping",
+        text(folder.path()),
+        "--side",
+        "192",
+        "--json",
+    ]);
+    run.assert_failed_with("1 photos could not be looked at");
+    assert_eq!(run.json()["side_px"], json!(192));
+    std::fs::remove_file(&people).unwrap();
+    vitruvian(&["pose", "evaluate-grouping", text(&annotations)])
+        .assert_failed_with("None of the annotated photos could be opened");
+    std::fs::write(&annotations, "{ \"images\": [").unwrap();
+    vitruvian(&["pose", "evaluate-grouping", text(&annotations)])
+        .assert_failed_with("as COCO annotations");
+}

@@ -1,5 +1,6 @@
 //! Activations, alone or behind a normalisation that applies them in the same pass.
 
+use super::cpu::micro::Clamp;
 use super::cpu::{slice, uninit, with_slice};
 use super::plane_op::is_ours;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
@@ -63,6 +64,33 @@ impl Activation {
         });
     }
 
+    /// The gradient before the activation, from its result and the gradient behind it.
+    pub(super) fn back(self, res: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        let mut out = uninit(res.elem_count());
+        with_slice(res, "activation", |y| {
+            with_slice(grad, "activation", |grad| {
+                let tasks = out
+                    .par_chunks_mut(CHUNK)
+                    .zip(y.par_chunks(CHUNK))
+                    .zip(grad.par_chunks(CHUNK));
+                tasks.for_each(|((out, y), grad)| self.gradient(out, y, grad));
+            })
+        })??;
+        Tensor::from_vec(out, res.shape(), res.device())
+    }
+
+    /// The bounds that it keeps values within; none if it does more than that.
+    pub(super) fn clamp(self) -> Option<Clamp> {
+        match self {
+            Activation::None => Some(Clamp::NONE),
+            Activation::Relu | Activation::Relu6 => Some(Clamp {
+                lo: 0.0,
+                hi: self.bound(),
+            }),
+            Activation::LeakyRelu(_) => None,
+        }
+    }
+
     /// Applies it to any tensor.
     pub fn apply(self, xs: &Tensor) -> Result<Tensor> {
         match self {
@@ -92,17 +120,7 @@ impl CustomOp1 for Pointwise {
     }
 
     fn bwd(&self, _arg: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let mut out = uninit(res.elem_count());
-        with_slice(res, self.name(), |y| {
-            with_slice(grad, self.name(), |grad| {
-                let tasks = out
-                    .par_chunks_mut(CHUNK)
-                    .zip(y.par_chunks(CHUNK))
-                    .zip(grad.par_chunks(CHUNK));
-                tasks.for_each(|((out, y), grad)| self.0.gradient(out, y, grad));
-            })
-        })??;
-        Ok(Some(Tensor::from_vec(out, res.shape(), res.device())?))
+        self.0.back(res, grad).map(Some)
     }
 }
 

@@ -2,9 +2,13 @@
 //!
 //! Groups other than one and one-per-channel, and dilation, are left out: no model here uses them.
 
-use super::cpu::geometry::{Geometry, OutMap};
-use super::cpu::{depthwise, direct, slice, uninit};
+use super::activation::Activation;
+use super::cpu::geometry::{After, Geometry, OutMap};
+use super::cpu::micro::Clamp;
+use super::cpu::{Packed, depthwise, direct, pointwise, slice, uninit};
 use super::plane_op::is_ours;
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 /// Zero padding on each side, in pixels.
@@ -50,12 +54,16 @@ enum Kind {
     Transposed,
 }
 
-/// One convolution: how the weight's shape reads, and the geometry of the forward (not transposed) direction.
-#[derive(Clone, Copy)]
+/// One convolution: how the weight's shape reads, the geometry of the forward (not transposed) direction, and what
+/// follows in the same pass.
+#[derive(Clone)]
 struct Conv {
     kind: Kind,
     geometry: Geometry,
     has_bias: bool,
+    act: Activation,
+    /// The weights of a 1 × 1 convolution as the kernel reads them, if they were packed before.
+    packed: Option<Arc<Packed>>,
 }
 
 struct WeightGradient(Conv);
@@ -76,9 +84,17 @@ impl Conv {
     fn gather(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (Vec<f32>, Shape) {
         let g = &self.geometry;
         let mut out = uninit(g.n * g.co * g.ho * g.wo);
-        match self.kind {
-            Kind::Depthwise => depthwise::forward(g, x, weight, bias, self.full_map(), &mut out),
-            _ => direct::forward(g, x, weight, bias, self.full_map(), &mut out),
+        let after = After {
+            bias,
+            clamp: self.act.clamp().unwrap_or(Clamp::NONE),
+        };
+        let map = self.full_map();
+        match (self.kind, &self.packed) {
+            (Kind::Depthwise, _) => depthwise::forward(g, x, weight, after, map, &mut out),
+            (Kind::Dense, Some(packed)) if g.is_pointwise(map) => {
+                pointwise::forward(g, x, packed, after, &mut out);
+            }
+            _ => direct::forward(g, x, weight, after, map, &mut out),
         }
         (out, (g.n, g.co, g.ho, g.wo).into())
     }
@@ -130,18 +146,26 @@ impl CustomOp3 for Conv {
         x: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
-        _res: &Tensor,
+        res: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
+        let grad = match self.act {
+            Activation::None => grad.contiguous()?,
+            act => act.back(res, grad)?,
+        };
+        let sums = || Self {
+            act: Activation::None,
+            packed: None,
+            ..self.clone()
+        };
         let dx = if x.track_op() {
-            Some(grad.apply_op2_no_bwd(weight, &InputGradient(*self))?)
+            Some(grad.apply_op2_no_bwd(weight, &InputGradient(sums()))?)
         } else {
             None
         };
         let dw = if weight.track_op() {
             Some(
-                x.apply_op2_no_bwd(&grad, &WeightGradient(*self))?
+                x.apply_op2_no_bwd(&grad, &WeightGradient(sums()))?
                     .reshape(weight.shape())?,
             )
         } else {
@@ -227,7 +251,12 @@ fn run(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, op: Conv) -> Result<
             &absent
         }
     };
-    xs.apply_op3(&weight, &bias.contiguous()?, op)
+    let apart = op.act;
+    if apart.clamp().is_some() {
+        return xs.apply_op3(&weight, &bias.contiguous()?, op);
+    }
+    let act = Activation::None;
+    apart.apply(&xs.apply_op3(&weight, &bias.contiguous()?, Conv { act, ..op })?)
 }
 
 fn add_bias(ys: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -250,6 +279,18 @@ pub fn conv2d(
     stride: usize,
     pad: Pad,
 ) -> Result<Tensor> {
+    dense(xs, weight, bias, (stride, pad), Activation::None, None)
+}
+
+/// The same with what follows, and weights that may have been packed before.
+pub(super) fn dense(
+    xs: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    (stride, pad): (usize, Pad),
+    act: Activation,
+    packed: Option<Arc<Packed>>,
+) -> Result<Tensor> {
     let (n, ci, h, w) = xs.dims4()?;
     let (co, wi, kh, kw) = weight.dims4()?;
     if wi != ci {
@@ -260,7 +301,8 @@ pub fn conv2d(
         out_size(w, pad.left + pad.right, kw, stride)?,
     );
     if !is_ours(xs) {
-        return add_bias(zero_padded(xs, pad)?.conv2d(weight, 0, stride, 1, 1)?, bias);
+        let sums = zero_padded(xs, pad)?.conv2d(weight, 0, stride, 1, 1)?;
+        return act.apply(&add_bias(sums, bias)?);
     }
     let geometry = Geometry {
         n,
@@ -284,6 +326,8 @@ pub fn conv2d(
             kind: Kind::Dense,
             geometry,
             has_bias: bias.is_some(),
+            act,
+            packed,
         },
     )
 }
@@ -296,6 +340,17 @@ pub fn depthwise_conv2d(
     stride: usize,
     pad: Pad,
 ) -> Result<Tensor> {
+    depthwise_act(xs, weight, bias, (stride, pad), Activation::None)
+}
+
+/// The same with what follows.
+pub(super) fn depthwise_act(
+    xs: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    (stride, pad): (usize, Pad),
+    act: Activation,
+) -> Result<Tensor> {
     let (n, c, h, w) = xs.dims4()?;
     let (wc, one, kh, kw) = weight.dims4()?;
     if wc != c || one != 1 {
@@ -306,7 +361,8 @@ pub fn depthwise_conv2d(
         out_size(w, pad.left + pad.right, kw, stride)?,
     );
     if !is_ours(xs) {
-        return add_bias(zero_padded(xs, pad)?.conv2d(weight, 0, stride, 1, c)?, bias);
+        let sums = zero_padded(xs, pad)?.conv2d(weight, 0, stride, 1, c)?;
+        return act.apply(&add_bias(sums, bias)?);
     }
     let geometry = Geometry {
         n,
@@ -330,6 +386,8 @@ pub fn depthwise_conv2d(
             kind: Kind::Depthwise,
             geometry,
             has_bias: bias.is_some(),
+            act,
+            packed: None,
         },
     )
 }
@@ -392,6 +450,8 @@ pub fn conv_transpose2d(
             kind: Kind::Transposed,
             geometry,
             has_bias: bias.is_some(),
+            act: Activation::None,
+            packed: None,
         },
     )
 }

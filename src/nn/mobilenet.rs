@@ -4,69 +4,17 @@
 //! Left out: the classifier, and the last 1 × 1 convolution before it.
 
 use super::activation::Activation;
-use super::conv::{Pad, conv2d, depthwise_conv2d};
+use super::conv_act::ConvAct;
 use candle_core::{Result, Tensor};
-use candle_nn::{Init, VarBuilder};
-
-/// A convolution with bias, dense or depthwise, padded as TensorFlow's `SAME`.
-#[derive(Clone, Debug)]
-struct Conv {
-    weight: Tensor,
-    bias: Tensor,
-    stride: usize,
-    is_depthwise: bool,
-}
-
-impl Conv {
-    fn dense(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        stride: usize,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let shape = (outputs, inputs, kernel, kernel);
-        Self::new(shape, inputs * kernel * kernel, stride, false, vb)
-    }
-
-    fn depthwise(channels: usize, stride: usize, vb: VarBuilder) -> Result<Self> {
-        Self::new((channels, 1, 3, 3), 9, stride, true, vb)
-    }
-
-    fn new(
-        shape: (usize, usize, usize, usize),
-        fan_in: usize,
-        stride: usize,
-        is_depthwise: bool,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let stdev = (2.0 / fan_in as f64).sqrt();
-        Ok(Self {
-            weight: vb.get_with_hints(shape, "weight", Init::Randn { mean: 0.0, stdev })?,
-            bias: vb.get_with_hints(shape.0, "bias", Init::Const(0.0))?,
-            stride,
-            is_depthwise,
-        })
-    }
-
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = xs.dims4()?;
-        let (_, _, kh, kw) = self.weight.dims4()?;
-        let pad = Pad::same((h, w), (kh, kw), self.stride);
-        if self.is_depthwise {
-            depthwise_conv2d(xs, &self.weight, Some(&self.bias), self.stride, pad)
-        } else {
-            conv2d(xs, &self.weight, Some(&self.bias), self.stride, pad)
-        }
-    }
-}
+use candle_nn::VarBuilder;
 
 /// Widen, filter each channel, narrow again; a shortcut where the size stays.
 #[derive(Clone, Debug)]
 struct InvertedResidual {
-    expand: Option<Conv>,
-    depthwise: Conv,
-    project: Conv,
+    expand: Option<ConvAct>,
+    depthwise: ConvAct,
+    project: ConvAct,
+    stride: usize,
     has_shortcut: bool,
 }
 
@@ -78,31 +26,41 @@ impl InvertedResidual {
         stride: usize,
         vb: VarBuilder,
     ) -> Result<Self> {
+        let act = Activation::Relu6;
         let expand = (middle != inputs)
-            .then(|| Conv::dense(inputs, middle, 1, 1, vb.pp("expand")))
+            .then(|| ConvAct::dense(inputs, middle, 1, act, vb.pp("expand")))
             .transpose()?;
         Ok(Self {
             expand,
-            depthwise: Conv::depthwise(middle, stride, vb.pp("depthwise"))?,
-            project: Conv::dense(middle, outputs, 1, 1, vb.pp("project"))?,
+            depthwise: ConvAct::depthwise(middle, 3, act, vb.pp("depthwise"))?,
+            project: ConvAct::dense(middle, outputs, 1, Activation::None, vb.pp("project"))?,
+            stride,
             has_shortcut: stride == 1 && inputs == outputs,
         })
     }
 
+    fn map(self, change: impl Fn(ConvAct) -> ConvAct) -> Self {
+        Self {
+            expand: self.expand.map(&change),
+            depthwise: change(self.depthwise),
+            project: change(self.project),
+            ..self
+        }
+    }
+
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let act = Activation::Relu6;
         let widened = match &self.expand {
-            Some(expand) => &act.apply(&expand.forward(xs)?)?,
+            Some(expand) => &expand.valid(xs)?,
             None => xs,
         };
-        let filtered = act.apply(&self.depthwise.forward(widened)?)?;
-        let ys = self.project.forward(&filtered)?;
+        let filtered = self.depthwise.same(widened, self.stride)?;
+        let ys = self.project.valid(&filtered)?;
         if self.has_shortcut { xs + ys } else { Ok(ys) }
     }
 }
 
 /// Blocks of each stage and the stride of its first, from 1/2 to 1/32 of the input's side.
-const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)];
+pub const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)];
 /// How much wider the middle of a block is than its input, but in the first.
 const EXPANSION: usize = 6;
 
@@ -113,65 +71,90 @@ pub struct Widths<'a> {
     pub stages: &'a [usize],
 }
 
-/// The encoder. Keys `stem`, `blocks.{i}.expand|depthwise|project`, each with `weight` and `bias`.
+/// Where the weights of a block are: its stage, its number there, and its number in all.
+type BlockName = fn(usize, usize, usize) -> String;
+
+/// The encoder. Keys `stem` and, for each block, `expand|depthwise|project`, each with `weight` and `bias`.
 #[derive(Clone, Debug)]
 pub struct MobileNetV2 {
-    stem: Conv,
-    /// Each with whether the next one halves the size, so that this is the last at its size.
-    blocks: Vec<(InvertedResidual, bool)>,
+    stem: ConvAct,
+    stages: Vec<Vec<InvertedResidual>>,
 }
 
 impl MobileNetV2 {
-    /// Builds the encoder from `vb`.
+    /// Builds the encoder from `vb`; blocks are `blocks.{i}`, counted through all stages.
     pub fn new(widths: Widths, vb: VarBuilder) -> Result<Self> {
-        let mut blocks = Vec::new();
-        let mut inputs = widths.stem;
-        for (stage, &outputs) in widths.stages.iter().enumerate().take(STAGES.len()) {
-            let (count, first_stride) = STAGES[stage];
+        Self::named(widths, |_, _, number| format!("blocks.{number}"), vb)
+    }
+
+    /// The same with blocks named `stages.{stage}.{i}`, as the weights of the MoveNet networks have them, for use as it
+    /// is: nothing of it can be trained.
+    pub fn of_movenet(widths: Widths, vb: VarBuilder) -> Result<Self> {
+        let net = Self::named(widths, |stage, i, _| format!("stages.{stage}.{i}"), vb)?;
+        let fixed = |block: InvertedResidual| block.map(ConvAct::fixed);
+        let stages = net.stages.into_iter();
+        Ok(Self {
+            stages: stages
+                .map(|blocks| blocks.into_iter().map(fixed).collect())
+                .collect(),
+            ..net
+        })
+    }
+
+    fn named(widths: Widths, name: BlockName, vb: VarBuilder) -> Result<Self> {
+        let mut stages = Vec::new();
+        let (mut inputs, mut number) = (widths.stem, 0);
+        for (stage, (&outputs, (count, stride))) in widths.stages.iter().zip(STAGES).enumerate() {
+            let mut blocks = Vec::new();
             for i in 0..count {
                 let middle = inputs * if stage == 0 { 1 } else { EXPANSION };
-                let stride = if i == 0 { first_stride } else { 1 };
-                let vb = vb.pp("blocks").pp(blocks.len());
-                let block = InvertedResidual::new(inputs, middle, outputs, stride, vb)?;
-                let next_halves = i + 1 == count
-                    && (stage + 1 == widths.stages.len()
-                        || STAGES.get(stage + 1).is_none_or(|next| next.1 == 2));
-                blocks.push((block, next_halves));
+                let stride = if i == 0 { stride } else { 1 };
+                let vb = vb.pp(name(stage, i, number));
+                blocks.push(InvertedResidual::new(inputs, middle, outputs, stride, vb)?);
                 inputs = outputs;
+                number += 1;
             }
+            stages.push(blocks);
         }
         Ok(Self {
-            stem: Conv::dense(3, widths.stem, 3, 2, vb.pp("stem"))?,
-            blocks,
+            stem: ConvAct::dense(3, widths.stem, 3, Activation::Relu6, vb.pp("stem"))?,
+            stages,
         })
     }
 
     /// The encoder with its stem and first `count` blocks outside of the gradient.
     pub fn with_frozen_start(mut self, count: usize) -> Self {
-        let freeze = |conv: &mut Conv| {
-            conv.weight = conv.weight.detach();
-            conv.bias = conv.bias.detach();
-        };
-        freeze(&mut self.stem);
-        for (block, _) in self.blocks.iter_mut().take(count) {
-            block.expand.iter_mut().for_each(freeze);
-            freeze(&mut block.depthwise);
-            freeze(&mut block.project);
+        self.stem = self.stem.frozen();
+        for block in self.stages.iter_mut().flatten().take(count) {
+            *block = block.clone().map(ConvAct::frozen);
         }
         self
     }
 
+    /// `xs` [N, 3, H, W] in [−1, 1] → the output of every stage.
+    pub fn stages(&self, xs: &Tensor) -> Result<Vec<Tensor>> {
+        let mut ys = self.stem.same(xs, 2)?;
+        let mut outputs = Vec::new();
+        for stage in &self.stages {
+            for block in stage {
+                ys = block.forward(&ys)?;
+            }
+            outputs.push(ys.clone());
+        }
+        Ok(outputs)
+    }
+
     /// `xs` [N, 3, H, W] in [−1, 1] → the last output at each size, finest (H/2 × W/2) first.
     pub fn forward(&self, xs: &Tensor) -> Result<Vec<Tensor>> {
-        let mut ys = Activation::Relu6.apply(&self.stem.forward(xs)?)?;
-        let mut levels = Vec::new();
-        for (block, is_last_of_size) in &self.blocks {
-            ys = block.forward(&ys)?;
-            if *is_last_of_size {
-                levels.push(ys.clone());
-            }
-        }
-        Ok(levels)
+        let outputs = self.stages(xs)?;
+        let count = outputs.len();
+        let next_halves =
+            |stage: usize| stage + 1 == count || STAGES.get(stage + 1).is_none_or(|s| s.1 == 2);
+        let last_of_size = outputs.into_iter().enumerate();
+        Ok(last_of_size
+            .filter(|(stage, _)| next_halves(*stage))
+            .map(|(_, ys)| ys)
+            .collect())
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod blocks;
 pub mod conv;
+pub mod conv_act;
 pub mod cpu;
 pub mod losses;
 pub mod lstm;

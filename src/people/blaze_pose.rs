@@ -9,8 +9,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::blaze_trunk::{Act, Conv, Padding, Trunk, tfjs_layers as trunk_layers};
+use super::blaze_trunk::{Padding, Trunk, dense, tfjs_layers as trunk_layers};
 use crate::nn::activation::Activation;
+use crate::nn::conv_act::ConvAct;
 use crate::nn::pool::max_pool2d;
 use crate::nn::resize::resize_bilinear;
 
@@ -58,21 +59,20 @@ pub struct PoseInCrop {
 
 /// A depthwise and a pointwise convolution.
 struct Separable {
-    depthwise: Conv,
-    pointwise: Conv,
+    depthwise: ConvAct,
+    pointwise: ConvAct,
 }
 
 impl Separable {
-    fn load(inputs: usize, outputs: usize, act: Act, vb: VarBuilder) -> Result<Self> {
+    fn load(inputs: usize, outputs: usize, act: Activation, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            depthwise: Conv::depthwise(inputs, 3, Act::Relu6, vb.pp("depthwise"))?,
-            pointwise: Conv::dense(inputs, outputs, 1, act, vb.pp("pointwise"))?,
+            depthwise: ConvAct::depthwise(inputs, 3, Activation::Relu6, vb.pp("depthwise"))?,
+            pointwise: dense(inputs, outputs, 1, act, vb.pp("pointwise"))?,
         })
     }
 
     fn forward(&self, xs: &Tensor, stride: usize) -> Result<Tensor> {
-        self.pointwise
-            .valid(&self.depthwise.forward(xs, stride, Padding::Same)?)
+        self.pointwise.valid(&self.depthwise.same(xs, stride)?)
     }
 }
 
@@ -81,11 +81,11 @@ pub struct BlazePose {
     trunk: Trunk,
     top: Separable,
     laterals: Vec<Separable>,
-    heat: Conv,
+    heat: ConvAct,
     squeeze: Separable,
     head: Vec<Separable>,
-    flag: Conv,
-    points: Conv,
+    flag: ConvAct,
+    points: ConvAct,
 }
 
 impl BlazePose {
@@ -95,19 +95,24 @@ impl BlazePose {
     /// When a tensor is missing or has another shape.
     pub fn load(vb: VarBuilder) -> Result<Self> {
         let laterals = JOINED.into_iter().enumerate().map(|(index, (_, width))| {
-            Separable::load(width, DECODER, Act::Relu6, vb.pp("laterals").pp(index))
+            Separable::load(
+                width,
+                DECODER,
+                Activation::Relu6,
+                vb.pp("laterals").pp(index),
+            )
         });
         let head = (0..HEAD_BLOCKS)
-            .map(|index| Separable::load(HEAD, HEAD, Act::None, vb.pp("head").pp(index)));
+            .map(|index| Separable::load(HEAD, HEAD, Activation::None, vb.pp("head").pp(index)));
         Ok(Self {
             trunk: Trunk::load(WIDTHS, Padding::Even, vb.clone())?,
-            top: Separable::load(TOP, DECODER, Act::Relu6, vb.pp("top"))?,
+            top: Separable::load(TOP, DECODER, Activation::Relu6, vb.pp("top"))?,
             laterals: laterals.collect::<Result<_>>()?,
-            heat: Conv::dense(DECODER, POINTS, 1, Act::None, vb.pp("heat"))?,
-            squeeze: Separable::load(TOP, HEAD, Act::Relu6, vb.pp("squeeze"))?,
+            heat: dense(DECODER, POINTS, 1, Activation::None, vb.pp("heat"))?,
+            squeeze: Separable::load(TOP, HEAD, Activation::Relu6, vb.pp("squeeze"))?,
             head: head.collect::<Result<_>>()?,
-            flag: Conv::dense(HEAD, 1, 2, Act::None, vb.pp("flag"))?,
-            points: Conv::dense(HEAD, POINTS * VALUES, 2, Act::None, vb.pp("points"))?,
+            flag: dense(HEAD, 1, 2, Activation::None, vb.pp("flag"))?,
+            points: dense(HEAD, POINTS * VALUES, 2, Activation::None, vb.pp("points"))?,
         })
     }
 

@@ -6,16 +6,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::nn::activation::{Activation, relu};
-use crate::nn::conv::{Pad, conv2d, depthwise_conv2d};
-
-/// What follows a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
-    None,
-    Relu,
-    Relu6,
-}
+use crate::nn::activation::Activation;
+use crate::nn::conv::Pad;
+use crate::nn::conv_act::ConvAct;
 
 /// How zeros are put around a map before a stride of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,89 +19,32 @@ pub(super) enum Padding {
     Even,
 }
 
-/// A convolution with what follows it.
-pub(super) struct Conv {
-    weight: Tensor,
-    bias: Option<Tensor>,
-    act: Act,
-    is_depthwise: bool,
+/// A layer whose weights stay as they are.
+pub(super) fn dense(
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+    act: Activation,
+    vb: VarBuilder,
+) -> Result<ConvAct> {
+    Ok(ConvAct::dense(inputs, outputs, kernel, act, vb)?.fixed())
 }
 
-impl Conv {
-    pub fn dense(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        act: Act,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        Ok(Self {
-            weight: vb.get((outputs, inputs, kernel, kernel), "weight")?,
-            bias: Some(vb.get(outputs, "bias")?),
-            act,
-            is_depthwise: false,
-        })
-    }
-
-    /// Each channel by itself.
-    pub fn depthwise(channels: usize, kernel: usize, act: Act, vb: VarBuilder) -> Result<Self> {
-        Ok(Self {
-            weight: vb.get((channels, 1, kernel, kernel), "weight")?,
-            bias: Some(vb.get(channels, "bias")?),
-            act,
-            is_depthwise: true,
-        })
-    }
-
-    /// Each channel by itself, 3 × 3, nothing added, nothing following.
-    pub fn bare_depthwise(channels: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self {
-            weight: vb.get((channels, 1, 3, 3), "weight")?,
-            bias: None,
-            act: Act::None,
-            is_depthwise: true,
-        })
-    }
-
+impl Padding {
     /// Output size is the input's over `stride`.
-    pub fn forward(&self, xs: &Tensor, stride: usize, padding: Padding) -> Result<Tensor> {
-        let (_, _, h, w) = xs.dims4()?;
-        let (_, _, kh, kw) = self.weight.dims4()?;
-        self.convolve(
-            xs,
-            stride,
-            match padding {
-                Padding::Same => Pad::same((h, w), (kh, kw), stride),
-                Padding::Even => Pad::all(kh / 2),
-            },
-        )
-    }
-
-    /// Where the kernel fits only.
-    pub fn valid(&self, xs: &Tensor) -> Result<Tensor> {
-        self.convolve(xs, 1, Pad::default())
-    }
-
-    fn convolve(&self, xs: &Tensor, stride: usize, pad: Pad) -> Result<Tensor> {
-        let bias = self.bias.as_ref();
-        let ys = if self.is_depthwise {
-            depthwise_conv2d(xs, &self.weight, bias, stride, pad)?
-        } else {
-            conv2d(xs, &self.weight, bias, stride, pad)?
-        };
-        match self.act {
-            Act::None => Ok(ys),
-            Act::Relu => relu(&ys),
-            Act::Relu6 => Activation::Relu6.apply(&ys),
+    pub fn convolve(self, conv: &ConvAct, xs: &Tensor, stride: usize) -> Result<Tensor> {
+        match self {
+            Padding::Same => conv.same(xs, stride),
+            Padding::Even => conv.forward(xs, stride, Pad::all(conv.kernel()?.0 / 2)),
         }
     }
 }
 
 /// Widen by 1 × 1, spread by a depthwise kernel, narrow by 1 × 1; a shortcut where nothing changes size.
 struct Block {
-    expand: Conv,
-    depthwise: Conv,
-    project: Option<Conv>,
+    expand: ConvAct,
+    depthwise: ConvAct,
+    project: Option<ConvAct>,
     stride: usize,
     has_shortcut: bool,
 }
@@ -139,7 +75,7 @@ const EXPANSION: usize = 6;
 
 /// The encoder with its weights.
 pub(super) struct Trunk {
-    stem: [Conv; 3],
+    stem: [ConvAct; 3],
     blocks: Vec<Block>,
     padding: Padding,
 }
@@ -161,18 +97,23 @@ impl Trunk {
             };
             let outputs = widths.get(width).copied();
             let project = match outputs {
-                Some(outputs) => Some(Conv::dense(
+                Some(outputs) => Some(dense(
                     middle,
                     outputs,
                     1,
-                    Act::None,
+                    Activation::None,
                     vb.pp("project"),
                 )?),
                 None => None,
             };
             blocks.push(Block {
-                expand: Conv::dense(inputs, middle, 1, Act::Relu6, vb.pp("expand"))?,
-                depthwise: Conv::depthwise(middle, kernel, Act::Relu6, vb.pp("depthwise"))?,
+                expand: dense(inputs, middle, 1, Activation::Relu6, vb.pp("expand"))?,
+                depthwise: ConvAct::depthwise(
+                    middle,
+                    kernel,
+                    Activation::Relu6,
+                    vb.pp("depthwise"),
+                )?,
                 project,
                 stride,
                 has_shortcut: stride == 1 && outputs == Some(inputs),
@@ -182,9 +123,9 @@ impl Trunk {
         let stem = vb.pp("stem");
         Ok(Self {
             stem: [
-                Conv::dense(3, STEM[0], 3, Act::Relu6, stem.pp("conv"))?,
-                Conv::depthwise(STEM[0], 3, Act::Relu6, stem.pp("depthwise"))?,
-                Conv::dense(STEM[0], STEM[1], 1, Act::None, stem.pp("project"))?,
+                dense(3, STEM[0], 3, Activation::Relu6, stem.pp("conv"))?,
+                ConvAct::depthwise(STEM[0], 3, Activation::Relu6, stem.pp("depthwise"))?,
+                dense(STEM[0], STEM[1], 1, Activation::None, stem.pp("project"))?,
             ],
             blocks,
             padding,
@@ -194,14 +135,12 @@ impl Trunk {
     /// The outputs of all fifteen blocks for pictures [N, 3, H, W].
     pub fn forward(&self, xs: &Tensor) -> Result<Vec<Tensor>> {
         let [conv, depthwise, project] = &self.stem;
-        let ys = depthwise.forward(&conv.forward(xs, 2, self.padding)?, 1, self.padding)?;
+        let same = |conv: &ConvAct, xs: &Tensor, stride| self.padding.convolve(conv, xs, stride);
+        let ys = same(depthwise, &same(conv, xs, 2)?, 1)?;
         let mut ys = project.valid(&ys)?;
         let mut outputs = Vec::new();
         for block in &self.blocks {
-            let spread =
-                block
-                    .depthwise
-                    .forward(&block.expand.valid(&ys)?, block.stride, self.padding)?;
+            let spread = same(&block.depthwise, &block.expand.valid(&ys)?, block.stride)?;
             let next = match &block.project {
                 Some(project) => project.valid(&spread)?,
                 None => spread,

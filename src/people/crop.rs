@@ -3,6 +3,7 @@
 //! Beyond the border of the photo a view is black, as the networks were trained.
 
 use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
 
 use crate::raster::{Rgb, Similarity, rgb_to_tensor, warp_rgb};
 
@@ -125,6 +126,23 @@ pub fn views(photo: &Rgb, regions: &[Region], view_px: usize) -> Result<Tensor> 
 /// When there are none.
 pub fn unit_views(photo: &Rgb, regions: &[Region], view_px: usize) -> Result<Tensor> {
     (views(photo, regions, view_px)? + 1.0)? * 0.5
+}
+
+/// Regions that go through a network in one batch, at most: more would not stay in the caches.
+const BATCH: usize = 4;
+
+/// What a network says of each region: `run` takes some of them at once, and batches run side by side.
+///
+/// # Errors
+/// The first of `run`.
+pub fn in_batches<T: Send>(
+    regions: &[Region],
+    run: impl Fn(&[Region]) -> Result<Vec<T>> + Send + Sync,
+) -> Result<Vec<T>> {
+    let size = regions.len().div_ceil(rayon::current_num_threads());
+    let batches = regions.par_chunks(size.clamp(1, BATCH)).map(run);
+    let found: Vec<Vec<T>> = batches.collect::<Result<_>>()?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

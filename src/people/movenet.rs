@@ -10,9 +10,12 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::nn::activation::{Activation, relu};
-use crate::nn::conv::{Pad, conv2d, depthwise_conv2d};
+use crate::nn::activation::Activation;
+use crate::nn::conv_act::ConvAct;
+use crate::nn::mobilenet::{MobileNetV2, STAGES};
 use crate::nn::resize::resize_bilinear;
+
+pub use crate::nn::mobilenet::Widths;
 
 /// Inputs are multiples of this, so that every stage halves evenly.
 pub const MULTIPLE_PX: usize = 32;
@@ -25,147 +28,56 @@ pub const FEATURES: usize = 24;
 const HEAD_CHANNELS: usize = 96;
 /// Channels of MobileNetV2's last layer.
 const TOP_CHANNELS: usize = 1280;
-/// Blocks of each stage, as MobileNetV2 has them; the strides of their first blocks.
-const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2), (1, 1)];
-/// Channels inside a block over those that enter it; the very first block has no expansion.
-const EXPANSION: usize = 6;
 /// The pyramid joins the outputs of these stages, from coarse to fine.
 const JOINED: [usize; 3] = [3, 2, 1];
 /// Channels at each pyramid level before joining, from coarse to fine.
 const PYRAMID: [usize; 3] = [64, 32, 24];
 
-/// Channels of the stem and after each stage.
-#[derive(Clone, Copy, Debug)]
-pub struct Widths {
-    pub stem: usize,
-    pub stages: [usize; 7],
-}
-
-struct Conv {
-    weight: Tensor,
-    bias: Option<Tensor>,
-}
-
-impl Conv {
-    fn load(inputs: usize, outputs: usize, kernel: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self {
-            weight: vb.get((outputs, inputs, kernel, kernel), "weight")?,
-            bias: Some(vb.get(outputs, "bias")?),
-        })
-    }
-
-    /// 3 × 3, each channel by itself.
-    fn depthwise(channels: usize, has_bias: bool, vb: VarBuilder) -> Result<Self> {
-        Ok(Self {
-            weight: vb.get((channels, 1, 3, 3), "weight")?,
-            bias: match has_bias {
-                true => Some(vb.get(channels, "bias")?),
-                false => None,
-            },
-        })
-    }
-
-    fn mix(&self, xs: &Tensor) -> Result<Tensor> {
-        conv2d(xs, &self.weight, self.bias.as_ref(), 1, Pad::default())
-    }
-
-    fn spread(&self, xs: &Tensor, stride: usize) -> Result<Tensor> {
-        let (_, _, h, w) = xs.dims4()?;
-        let pad = Pad::same((h, w), (3, 3), stride);
-        depthwise_conv2d(xs, &self.weight, self.bias.as_ref(), stride, pad)
-    }
-}
-
-/// MobileNetV2's inverted residual: widen, spread, narrow; with a shortcut where nothing changes size.
-struct Block {
-    expand: Option<Conv>,
-    depthwise: Conv,
-    project: Conv,
-    stride: usize,
-    has_shortcut: bool,
-}
-
-impl Block {
-    fn load(
-        inputs: usize,
-        outputs: usize,
-        stride: usize,
-        expands: bool,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let middle = if expands { EXPANSION * inputs } else { inputs };
-        Ok(Self {
-            expand: match expands {
-                true => Some(Conv::load(inputs, middle, 1, vb.pp("expand"))?),
-                false => None,
-            },
-            depthwise: Conv::depthwise(middle, true, vb.pp("depthwise"))?,
-            project: Conv::load(middle, outputs, 1, vb.pp("project"))?,
-            stride,
-            has_shortcut: stride == 1 && inputs == outputs,
-        })
-    }
-
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let ys = match &self.expand {
-            Some(expand) => Activation::Relu6.apply(&expand.mix(xs)?)?,
-            None => xs.clone(),
-        };
-        let ys = Activation::Relu6.apply(&self.depthwise.spread(&ys, self.stride)?)?;
-        let ys = self.project.mix(&ys)?;
-        if self.has_shortcut { xs + ys } else { Ok(ys) }
-    }
-}
-
 /// One step up the pyramid: the finer stage's lateral and the smoothing after joining.
 struct Level {
-    lateral: Conv,
-    depthwise: Conv,
-    pointwise: Conv,
+    lateral: ConvAct,
+    depthwise: ConvAct,
+    pointwise: ConvAct,
 }
 
 /// The trunk with its weights.
 pub struct Trunk {
-    stem: Conv,
-    stages: Vec<Vec<Block>>,
-    top: Conv,
-    top_lateral: Conv,
+    encoder: MobileNetV2,
+    top: ConvAct,
+    top_lateral: ConvAct,
     levels: Vec<Level>,
+}
+
+fn mix(inputs: usize, outputs: usize, act: Activation, vb: VarBuilder) -> Result<ConvAct> {
+    Ok(ConvAct::dense(inputs, outputs, 1, act, vb)?.fixed())
 }
 
 impl Trunk {
     /// # Errors
     /// When a tensor is missing or has another shape.
-    pub fn load(widths: &Widths, vb: VarBuilder) -> Result<Self> {
-        let mut inputs = widths.stem;
-        let mut stages = Vec::new();
-        for (stage, ((blocks, stride), &width)) in
-            STAGES.into_iter().zip(&widths.stages).enumerate()
-        {
-            let mut loaded = Vec::new();
-            for index in 0..blocks {
-                let stride = if index == 0 { stride } else { 1 };
-                let vb = vb.pp("stages").pp(stage).pp(index);
-                loaded.push(Block::load(inputs, width, stride, stage > 0, vb)?);
-                inputs = width;
-            }
-            stages.push(loaded);
-        }
+    pub fn load(widths: Widths, vb: VarBuilder) -> Result<Self> {
+        let width = |stage: usize| widths.stages.get(stage).copied().unwrap_or_default();
         let mut levels = Vec::new();
         for (index, (stage, channels)) in JOINED.into_iter().zip(PYRAMID).enumerate() {
             let vb = vb.pp("pyramid").pp(index);
             let next = PYRAMID.get(index + 1).copied().unwrap_or(FEATURES);
+            let lateral = mix(width(stage), channels, Activation::None, vb.pp("lateral"))?;
             levels.push(Level {
-                lateral: Conv::load(widths.stages[stage], channels, 1, vb.pp("lateral"))?,
-                depthwise: Conv::depthwise(channels, false, vb.pp("depthwise"))?,
-                pointwise: Conv::load(channels, next, 1, vb.pp("pointwise"))?,
+                lateral,
+                depthwise: ConvAct::bare_depthwise(channels, vb.pp("depthwise"))?,
+                pointwise: mix(channels, next, Activation::Relu, vb.pp("pointwise"))?,
             });
         }
+        let last = width(widths.stages.len().saturating_sub(1));
         Ok(Self {
-            stem: Conv::load(3, widths.stem, 3, vb.pp("stem"))?,
-            stages,
-            top: Conv::load(inputs, TOP_CHANNELS, 1, vb.pp("top"))?,
-            top_lateral: Conv::load(TOP_CHANNELS, PYRAMID[0], 1, vb.pp("top_lateral"))?,
+            encoder: MobileNetV2::of_movenet(widths, vb.clone())?,
+            top: mix(last, TOP_CHANNELS, Activation::Relu6, vb.pp("top"))?,
+            top_lateral: mix(
+                TOP_CHANNELS,
+                PYRAMID[0],
+                Activation::None,
+                vb.pp("top_lateral"),
+            )?,
             levels,
         })
     }
@@ -179,24 +91,16 @@ impl Trunk {
         if h % MULTIPLE_PX != 0 || w % MULTIPLE_PX != 0 || h == 0 || w == 0 {
             candle_core::bail!("{w} × {h} pixels are not multiples of {MULTIPLE_PX}");
         }
-        let pad = Pad::same((h, w), (3, 3), 2);
-        let Conv { weight, bias } = &self.stem;
-        let mut ys = Activation::Relu6.apply(&conv2d(xs, weight, bias.as_ref(), 2, pad)?)?;
-        let mut outputs = Vec::new();
-        for stage in &self.stages {
-            for block in stage {
-                ys = block.forward(&ys)?;
-            }
-            outputs.push(ys.clone());
-        }
-        ys = self
-            .top_lateral
-            .mix(&Activation::Relu6.apply(&self.top.mix(&ys)?)?)?;
+        let outputs = self.encoder.stages(xs)?;
+        let Some(last) = outputs.last() else {
+            candle_core::bail!("the encoder has no stages");
+        };
+        let mut ys = self.top_lateral.valid(&self.top.valid(last)?)?;
         for (level, stage) in self.levels.iter().zip(JOINED) {
-            let fine = level.lateral.mix(&outputs[stage])?;
+            let fine = level.lateral.valid(&outputs[stage])?;
             let (_, _, h, w) = fine.dims4()?;
             ys = (resize_bilinear(&ys, h, w, false)? + fine)?;
-            ys = relu(&level.pointwise.mix(&level.depthwise.spread(&ys, 1)?)?)?;
+            ys = level.pointwise.valid(&level.depthwise.same(&ys, 1)?)?;
         }
         Ok(ys)
     }
@@ -204,19 +108,20 @@ impl Trunk {
 
 /// One head with its weights.
 pub struct Head {
-    depthwise: Conv,
-    hidden: Conv,
-    output: Conv,
+    depthwise: ConvAct,
+    hidden: ConvAct,
+    output: ConvAct,
 }
 
 impl Head {
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn load(outputs: usize, vb: VarBuilder) -> Result<Self> {
+        let act = Activation::Relu;
         Ok(Self {
-            depthwise: Conv::depthwise(FEATURES, false, vb.pp("depthwise"))?,
-            hidden: Conv::load(FEATURES, HEAD_CHANNELS, 1, vb.pp("hidden"))?,
-            output: Conv::load(HEAD_CHANNELS, outputs, 1, vb.pp("output"))?,
+            depthwise: ConvAct::bare_depthwise(FEATURES, vb.pp("depthwise"))?,
+            hidden: mix(FEATURES, HEAD_CHANNELS, act, vb.pp("hidden"))?,
+            output: mix(HEAD_CHANNELS, outputs, Activation::None, vb.pp("output"))?,
         })
     }
 
@@ -225,8 +130,8 @@ impl Head {
     /// # Errors
     /// When the shape is another.
     pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
-        let ys = relu(&self.hidden.mix(&self.depthwise.spread(features, 1)?)?)?;
-        self.output.mix(&ys)
+        let spread = self.depthwise.same(features, 1)?;
+        self.output.valid(&self.hidden.valid(&spread)?)
     }
 }
 

@@ -22,7 +22,7 @@ pub const MAX_PEOPLE: usize = 6;
 
 const WIDTHS: Widths = Widths {
     stem: 48,
-    stages: [24, 40, 48, 96, 144, 240, 480],
+    stages: &[24, 40, 48, 96, 144, 240, 480],
 };
 /// A centre is the highest in a window of this many cells each way.
 const CENTER_RADIUS: usize = 2;
@@ -150,7 +150,7 @@ impl MultiPose {
             offset: Head::load(2 * JOINTS, vb.pp("kpt_offset"))?,
             box_size: Head::load(2, vb.pp("box_scale"))?,
             box_offset: Head::load(2, vb.pp("box_offset"))?,
-            trunk: Trunk::load(&WIDTHS, vb)?,
+            trunk: Trunk::load(WIDTHS, vb)?,
         })
     }
 

@@ -8,9 +8,10 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::blaze_trunk::{Act, Conv, Padding};
-use crate::nn::activation::relu;
+use super::blaze_trunk::dense;
+use crate::nn::activation::{Activation, relu};
 use crate::nn::conv::conv_transpose2d;
+use crate::nn::conv_act::ConvAct;
 use crate::nn::pool::max_pool2d;
 
 /// Side of the picture that the network was made for.
@@ -38,25 +39,23 @@ pub struct Palm {
 }
 
 struct Block {
-    depthwise: Conv,
-    pointwise: Conv,
+    depthwise: ConvAct,
+    pointwise: ConvAct,
     halve: bool,
 }
 
 impl Block {
     fn load(inputs: usize, outputs: usize, halve: bool, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            depthwise: Conv::bare_depthwise(inputs, vb.pp("depthwise"))?,
-            pointwise: Conv::dense(inputs, outputs, 1, Act::None, vb.pp("pointwise"))?,
+            depthwise: ConvAct::bare_depthwise(inputs, vb.pp("depthwise"))?,
+            pointwise: dense(inputs, outputs, 1, Activation::None, vb.pp("pointwise"))?,
             halve,
         })
     }
 
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let stride = if self.halve { 2 } else { 1 };
-        let ys = self
-            .pointwise
-            .valid(&self.depthwise.forward(xs, stride, Padding::Same)?)?;
+        let ys = self.pointwise.valid(&self.depthwise.same(xs, stride)?)?;
         let shortcut = if self.halve {
             max_pool2d(xs, 2, 2)?
         } else {
@@ -75,13 +74,13 @@ struct Up {
 }
 
 struct Head {
-    score: Conv,
-    bbox: Conv,
+    score: ConvAct,
+    bbox: ConvAct,
 }
 
 /// The detector with its weights.
 pub struct PalmDetector {
-    stem: Conv,
+    stem: ConvAct,
     stages: Vec<Vec<Block>>,
     ups: Vec<Up>,
     heads: Vec<Head>,
@@ -118,12 +117,12 @@ impl PalmDetector {
         let head = |(index, (_, width, anchors)): (usize, (usize, usize, usize))| {
             let vb = vb.pp("heads").pp(index);
             Ok(Head {
-                score: Conv::dense(width, anchors, 1, Act::None, vb.pp("score"))?,
-                bbox: Conv::dense(width, anchors * VALUES, 1, Act::None, vb.pp("box"))?,
+                score: dense(width, anchors, 1, Activation::None, vb.pp("score"))?,
+                bbox: dense(width, anchors * VALUES, 1, Activation::None, vb.pp("box"))?,
             })
         };
         Ok(Self {
-            stem: Conv::dense(3, STAGES[0], 3, Act::Relu, vb.pp("stem"))?,
+            stem: dense(3, STAGES[0], 3, Activation::Relu, vb.pp("stem"))?,
             stages,
             ups,
             heads: LEVELS
@@ -137,7 +136,7 @@ impl PalmDetector {
     /// Raw outputs for pictures [N, 3, H, W] in [-1, 1], H and W multiples of 32: for each level, from coarse to fine,
     /// score logits [N, anchors, h, w] and values [N, anchors·18, h, w].
     pub fn forward(&self, xs: &Tensor) -> Result<Vec<[Tensor; 2]>> {
-        let mut ys = self.stem.forward(xs, 2, Padding::Same)?;
+        let mut ys = self.stem.same(xs, 2)?;
         let mut outputs = Vec::new();
         for blocks in &self.stages {
             for block in blocks {
@@ -165,33 +164,39 @@ impl PalmDetector {
     /// # Errors
     /// When the sides are not multiples of 32.
     pub fn in_pictures(&self, xs: &Tensor, min_score: f32) -> Result<Vec<Vec<Palm>>> {
-        let mut found = vec![Vec::new(); xs.dim(0)?];
-        let min_logit = (min_score / (1.0 - min_score)).ln();
-        for ([scores, values], (stride, _, anchors)) in self.forward(xs)?.into_iter().zip(LEVELS) {
-            let (_, _, h, w) = scores.dims4()?;
-            let scores = scores.flatten_from(1)?.to_vec2::<f32>()?;
-            let values = values.flatten_from(2)?.to_vec3::<f32>()?; // [N][anchors·18][h·w]
-            for ((scores, values), palms) in scores.iter().zip(&values).zip(&mut found) {
-                for (at, &logit) in scores.iter().enumerate() {
-                    if logit < min_logit {
-                        continue;
-                    }
-                    let (anchor, cell) = (at / (h * w), at % (h * w));
-                    let value = |index: usize| {
-                        let row = values.get(anchor * VALUES + index);
-                        row.and_then(|row| row.get(cell))
-                            .copied()
-                            .unwrap_or_default()
-                    };
-                    debug_assert!(anchor < anchors);
-                    let x = (cell % w) as f32 * stride as f32 + 0.5 * stride as f32;
-                    let y = (cell / w) as f32 * stride as f32 + 0.5 * stride as f32;
-                    palms.push(decode([x, y], logit, value));
+        palms_of(&self.forward(xs)?, min_score)
+    }
+}
+
+/// The palms of each picture, from what [`PalmDetector::forward`] gives.
+fn palms_of(levels: &[[Tensor; 2]], min_score: f32) -> Result<Vec<Vec<Palm>>> {
+    let mut found = Vec::new();
+    let min_logit = (min_score / (1.0 - min_score)).ln();
+    for ([scores, values], (stride, _, anchors)) in levels.iter().zip(LEVELS) {
+        found.resize(scores.dim(0)?, Vec::new());
+        let (_, _, h, w) = scores.dims4()?;
+        let scores = scores.flatten_from(1)?.to_vec2::<f32>()?;
+        let values = values.flatten_from(2)?.to_vec3::<f32>()?; // [N][anchors·18][h·w]
+        for ((scores, values), palms) in scores.iter().zip(&values).zip(&mut found) {
+            for (at, &logit) in scores.iter().enumerate() {
+                if logit < min_logit {
+                    continue;
                 }
+                let (anchor, cell) = (at / (h * w), at % (h * w));
+                let value = |index: usize| {
+                    let row = values.get(anchor * VALUES + index);
+                    row.and_then(|row| row.get(cell))
+                        .copied()
+                        .unwrap_or_default()
+                };
+                debug_assert!(anchor < anchors);
+                let x = (cell % w) as f32 * stride as f32 + 0.5 * stride as f32;
+                let y = (cell / w) as f32 * stride as f32 + 0.5 * stride as f32;
+                palms.push(decode([x, y], logit, value));
             }
         }
-        Ok(found.into_iter().map(without_doubles).collect())
     }
+    Ok(found.into_iter().map(without_doubles).collect())
 }
 
 fn decode(cell: [f32; 2], logit: f32, value: impl Fn(usize) -> f32) -> Palm {

@@ -38,7 +38,7 @@ fn agrees_with_tensorflow_js_on_a_photographer() {
     );
 
     // Read off the picture: the gloves are at (105, 112) and (150, 105).
-    let found = &palms.in_pictures(&xs, 0.5).unwrap()[0];
+    let found = &palms_of(&levels, 0.5).unwrap()[0];
     assert!(!found.is_empty());
     for palm in found {
         let [x, y] = [

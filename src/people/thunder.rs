@@ -17,7 +17,7 @@ pub const JOINTS: usize = 17;
 
 const WIDTHS: Widths = Widths {
     stem: 56,
-    stages: [32, 40, 56, 112, 168, 280, 560],
+    stages: &[32, 40, 56, 112, 168, 280, 560],
 };
 /// Cells by which a heat is lowered even where the joint was expected (node 121 of the source's graph).
 const DISTANCE_OFFSET: f32 = 1.799_805;
@@ -61,7 +61,7 @@ impl Thunder {
     /// When a tensor is missing or has another shape.
     pub fn load(vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            trunk: Trunk::load(&WIDTHS, vb.clone())?,
+            trunk: Trunk::load(WIDTHS, vb.clone())?,
             center: Head::load(1, vb.pp("center"))?,
             heat: Head::load(JOINTS, vb.pp("kpt_heatmap"))?,
             regress: Head::load(2 * JOINTS, vb.pp("kpt_regress"))?,

@@ -4,18 +4,16 @@
 //! looking at a crop turned so that the torso is upright, adds heels and toes, votes on the joints and tells which way
 //! the hands point. It has no small toes; these are placed by [`small_toe`].
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use super::keypoints::{BODY_KEYPOINTS, MIRRORED, Part, joint::*};
 use super::networks::Networks;
 use super::toes::small_toe;
 use crate::people::blaze_pose::{self, LANDMARKS};
-use crate::people::crop::{Region, unit_views, views};
+use crate::people::crop::{Region, in_batches, unit_views, views};
 use crate::people::thunder::{self, BodyInCrop};
 use crate::raster::Rgb;
 
-/// Crops that go through a network together.
-const BATCH: usize = 8;
 /// Side of the first crop over the longer side of the box.
 const BOX_MARGIN: f32 = 1.15;
 /// Side of the second crop over the longer side of the joints found.
@@ -64,8 +62,7 @@ pub fn first_look(networks: &Networks, photo: &Rgb, boxes: &[[f32; 4]]) -> Resul
     thunder_on(networks, photo, &regions)
 }
 
-/// Looks again, in a mirror and at a better crop, at the first `MAX_SECOND` people found at a first look, and adds
-/// everyone's feet.
+/// Looks again, in a mirror and at a better crop, at the first `MAX_SECOND` people found at a first look.
 ///
 /// # Errors
 /// When a network fails.
@@ -84,11 +81,32 @@ pub fn second_look(networks: &Networks, photo: &Rgb, bodies: &mut [Body]) -> Res
     {
         *body = merged(body, &again);
     }
+    Ok(())
+}
+
+/// Adds BlazePose's landmarks and everyone's feet, and lets it have a say about the joints.
+///
+/// # Errors
+/// When a network fails.
+pub fn add_feet(networks: &Networks, photo: &Rgb, bodies: &mut [Body]) -> Result<()> {
     let regions: Vec<Region> = bodies
         .iter()
         .map(|body| blaze_region(&body.joints).unwrap_or(body.region.mirrored(false)))
         .collect();
     add_blaze_pose(networks, photo, &regions, bodies)
+}
+
+impl Body {
+    /// One of which only the joints are known, found in this box.
+    pub fn of_joints(joints: [Scored; BODY_KEYPOINTS], bbox: &[f32; 4], center: f32) -> Self {
+        Self {
+            joints,
+            feet: [([0.0; 2], 0.0); 6],
+            landmarks: [([0.0; 2], 0.0); LANDMARKS],
+            center,
+            region: region_of_box(bbox),
+        }
+    }
 }
 
 /// The square that shows the whole box.
@@ -122,18 +140,13 @@ pub fn bounds(points: &[[f32; 2]]) -> [f32; 4] {
 }
 
 fn thunder_on(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<Vec<Body>> {
-    let mut bodies = Vec::new();
-    for batch in regions.chunks(BATCH) {
-        let xs = views(photo, batch, thunder::INPUT_PX)?;
-        let found = networks.thunder.in_crops(&xs)?;
-        bodies.extend(
-            found
-                .iter()
-                .zip(batch)
-                .map(|(body, region)| of_crop(body, region)),
-        );
-    }
-    Ok(bodies)
+    in_batches(regions, |batch| {
+        let found = networks
+            .thunder
+            .in_crops(&views(photo, batch, thunder::INPUT_PX)?)?;
+        let bodies = found.iter().zip(batch);
+        Ok(bodies.map(|(body, region)| of_crop(body, region)).collect())
+    })
 }
 
 fn of_crop(body: &BodyInCrop, region: &Region) -> Body {
@@ -149,11 +162,8 @@ fn of_crop(body: &BodyInCrop, region: &Region) -> Body {
         *slot = (point, body.scores[seen]);
     }
     Body {
-        joints,
-        feet: [([0.0; 2], 0.0); 6],
-        landmarks: [([0.0; 2], 0.0); LANDMARKS],
-        center: body.center,
         region: *region,
+        ..Body::of_joints(joints, &[0.0; 4], body.center)
     }
 }
 
@@ -218,17 +228,17 @@ fn add_blaze_pose(
     regions: &[Region],
     bodies: &mut [Body],
 ) -> Result<()> {
-    for (regions, bodies) in regions.chunks(BATCH).zip(bodies.chunks_mut(BATCH)) {
-        let xs: Tensor = unit_views(photo, regions, blaze_pose::INPUT_PX)?;
-        let found = networks.blaze_pose.in_crops(&xs)?;
-        for ((pose, region), body) in found.iter().zip(regions).zip(bodies) {
-            for (index, slot) in body.landmarks.iter_mut().enumerate() {
-                let point = region.to_image(blaze_pose::INPUT_PX, pose.points[index]);
-                *slot = (point, pose.present[index] * pose.score);
-            }
-            vote(body);
-            body.feet = feet(body);
+    let found = in_batches(regions, |batch| {
+        let xs = unit_views(photo, batch, blaze_pose::INPUT_PX)?;
+        networks.blaze_pose.in_crops(&xs)
+    })?;
+    for ((pose, region), body) in found.iter().zip(regions).zip(bodies) {
+        for (index, slot) in body.landmarks.iter_mut().enumerate() {
+            let point = region.to_image(blaze_pose::INPUT_PX, pose.points[index]);
+            *slot = (point, pose.present[index] * pose.score);
         }
+        vote(body);
+        body.feet = feet(body);
     }
     Ok(())
 }

@@ -1,10 +1,19 @@
 //! Whole-body pose of everyone in a photo, the steps in order: boxes, bodies, one body for each person, zoom-in, scores.
+//!
+//! There are two ways to bodies. Top-down, MultiPose's centres give boxes, and Thunder finds the joints in each.
+//! Bottom-up, MultiPose's keypoint candidates are grouped to people (`grouping.rs`), without any limit to their number.
+//! Both together: the boxes of centres and groups go to Thunder, and a group that nobody found there stays as it is.
+
+use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::body::{Body, bounds, first_look, second_look};
+use super::body::{Body, Scored, add_feet, bounds, first_look, second_look};
+use super::candidates::Proposal;
+use super::group_people::people_of_groups;
+use super::grouping::MAX_CANDIDATES;
 use super::keypoints::{BODY_KEYPOINTS, SIGMAS};
 use super::networks::Networks;
 use super::zoomnet::{Zoomed, zoom_in};
@@ -30,10 +39,32 @@ const BODY_OVER_FACE: [f32; 3] = [1.5, 0.6, 6.0];
 /// Candidate people of one photo that are looked at, over those that are wanted.
 const CANDIDATES: usize = 2;
 
+/// Groups below this are nobody.
+const MIN_GROUP: f32 = 0.1;
+/// Trust in a group that no other way found, over that in a body found in a box.
+const GROUP_ALONE: f32 = 0.5;
+
+/// The way to bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// A box for each person, and a network for one person in each box
+    #[default]
+    TopDown,
+    /// Keypoints of the whole photo, grouped to people
+    BottomUp,
+    /// Groups and centres give the boxes; groups that are left over stay
+    Both,
+}
+
 /// What to look for.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PoseConfig {
+    /// How bodies are found
+    #[arg(long, value_enum, default_value_t)]
+    pub method: Method,
+
     /// Longer side of the photo, in pixels, as people are looked for: more finds smaller people and takes longer
     #[arg(long, value_name = "PX", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=2048))]
     pub detector_px: u32,
@@ -50,12 +81,16 @@ pub struct PoseConfig {
 impl Default for PoseConfig {
     fn default() -> Self {
         Self {
+            method: Method::default(),
             detector_px: 512,
             max_people: 30,
             min_score: 0.1,
         }
     }
 }
+
+/// Seconds that each stage took, by name, in order.
+pub type Stages = Vec<(&'static str, f64)>;
 
 /// Finds everyone in a photo, surest first.
 ///
@@ -67,96 +102,214 @@ pub fn detect<T>(
     config: &PoseConfig,
     out: &Out<T>,
 ) -> Result<Vec<Zoomed>> {
+    detect_in_stages(networks, photo, config, out, &mut Stages::new())
+}
+
+/// The same; adds how long each stage took.
+///
+/// # Errors
+/// When a network fails, or `out` cancels.
+pub fn detect_in_stages<T>(
+    networks: &Networks,
+    photo: &Rgb,
+    config: &PoseConfig,
+    out: &Out<T>,
+    stages: &mut Stages,
+) -> Result<Vec<Zoomed>> {
     if photo.width == 0 || photo.height == 0 {
         return Ok(Vec::new());
     }
+    let mut start = Instant::now();
+    let mut over = |name: &'static str| {
+        stages.push((name, start.elapsed().as_secs_f64()));
+        start = Instant::now();
+    };
     out.progress(0.0, "Looking for people")?;
-    let boxes = person_boxes(networks, photo, config)?;
-    out.progress(0.2, format!("Bodies of {} candidates", boxes.len()))?;
-    let places: Vec<[f32; 4]> = boxes.iter().map(|(bbox, _)| *bbox).collect();
-    let bodies = first_look(networks, photo, &places)?;
-    let scored = bodies.into_iter().zip(&boxes).map(|(body, (_, seed))| {
-        let score = person_score(&body, *seed);
-        (body, score)
-    });
-    let mut people = one_each(scored.collect());
+    let places = person_boxes(networks, photo, config)?;
+    over("people");
+    out.progress(0.2, format!("Bodies of {} candidates", places.len()))?;
+    let mut people = match config.method {
+        Method::BottomUp => Vec::new(),
+        _ => {
+            let looked = to_look_at(&places);
+            let boxes: Vec<[f32; 4]> = looked.iter().map(|place| place.bbox).collect();
+            let bodies = first_look(networks, photo, &boxes)?;
+            let scored = bodies.into_iter().zip(looked).map(|(body, place)| {
+                let score = person_score(&body, place.score);
+                (body, score)
+            });
+            one_each(scored.collect())
+        }
+    };
+    add_groups(&mut people, &places, config.method);
     people.retain(|(_, score)| *score >= config.min_score);
     people.truncate(config.max_people as usize);
     let mut bodies: Vec<Body> = people.iter().map(|(body, _)| body.clone()).collect();
+    over("bodies");
     out.progress(0.3, format!("{} people", bodies.len()))?;
-    second_look(networks, photo, &mut bodies)?;
+    if config.method != Method::BottomUp {
+        second_look(networks, photo, &mut bodies)?;
+    }
+    over("second look");
+    add_feet(networks, photo, &mut bodies)?;
+    over("feet");
     let mut zoomed = zoom_in(networks, photo, &bodies, &out.part(0.4, 1.0))?;
+    over("faces and hands");
     for (zoomed, (_, score)) in zoomed.iter_mut().zip(&people) {
         zoomed.person.score = *score;
     }
     Ok(zoomed)
 }
 
-/// Boxes in which somebody may be (left, top, right, bottom in photo pixels), and how sure that is.
-fn person_boxes(
-    networks: &Networks,
-    photo: &Rgb,
-    config: &PoseConfig,
-) -> Result<Vec<([f32; 4], f32)>> {
+/// Where somebody may be.
+#[derive(Clone, Debug)]
+struct Place {
+    /// Left, top, right, bottom in photo pixels.
+    bbox: [f32; 4],
+    /// How sure it is that somebody is there.
+    score: f32,
+    /// The joints, where grouping found it.
+    joints: Option<[Scored; BODY_KEYPOINTS]>,
+}
+
+/// Boxes in which somebody may be, the surest first.
+fn person_boxes(networks: &Networks, photo: &Rgb, config: &PoseConfig) -> Result<Vec<Place>> {
     let wanted = CANDIDATES * config.max_people as usize;
-    let mut found = Vec::new();
-    for side in [config.detector_px / 2, config.detector_px] {
+    let (mut found, mut groups) = (Vec::new(), Vec::new());
+    let sides = match config.method {
+        // Groups of a coarse view would not be as good.
+        Method::BottomUp => vec![config.detector_px],
+        _ => vec![config.detector_px / 2, config.detector_px],
+    };
+    for side in sides {
         if is_enough(&found, photo) {
             break;
         }
         let view = View::of(photo, side as usize)?;
         let planes = Planes::of(&networks.multipose.maps(&view.xs)?)?;
-        let scale = view.image_from_view.scale() as f32 * STRIDE_PX as f32;
-        for seed in planes.seeds(wanted, MIN_CENTER) {
-            let [top, left, bottom, right] = seed.bbox.map(|v| v * scale);
-            found.push(([left, top, right, bottom], seed.score));
+        if config.method != Method::TopDown {
+            groups = groups_of(networks, &planes, &view)?;
+        }
+        if config.method != Method::BottomUp {
+            let scale = view.image_from_view.scale() as f32 * STRIDE_PX as f32;
+            for seed in planes.seeds(wanted, MIN_CENTER) {
+                let [top, left, bottom, right] = seed.bbox.map(|v| v * scale);
+                found.push(Place {
+                    bbox: [left, top, right, bottom],
+                    score: seed.score,
+                    joints: None,
+                });
+            }
         }
     }
-    found.retain(|([x0, y0, x1, y1], _)| x1 - x0 >= 4.0 && y1 - y0 >= 4.0);
-    found.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let mut boxes: Vec<([f32; 4], f32)> = Vec::new();
-    for (bbox, score) in found {
-        if boxes.len() < wanted
-            && boxes
-                .iter()
-                .all(|(other, _)| iou(other, &bbox) < SAME_BOX_IOU)
-        {
-            boxes.push((bbox, score));
-        }
-    }
-    if boxes.is_empty() {
+    // Where a centre and a group have the same box, the centre's stays, and the group is looked at again afterwards.
+    let mut places = without_doubles(found, wanted);
+    places.extend(without_doubles(groups, wanted));
+    if places.is_empty() {
         // Close-ups show too little of a body: the face tells that somebody is there.
-        let faces = find_faces(
-            &networks.face_detector,
-            &networks.face_mesh,
-            photo,
-            config.max_people as usize,
-        )?;
-        let [wide, above, below] = BODY_OVER_FACE;
-        boxes.extend(faces.iter().map(|face| {
-            let [x0, y0, x1, y1] = face.bbox_in_image;
-            let (w, h) = (x1 - x0, y1 - y0);
-            let bbox = [
+        places = places_of_faces(networks, photo, config.max_people as usize)?;
+    }
+    Ok(places)
+}
+
+/// The places whose boxes Thunder looks at: a group's only where there is no centre's.
+fn to_look_at(places: &[Place]) -> Vec<&Place> {
+    let is_new = |(index, place): &(usize, &Place)| {
+        let before = places.iter().take(*index);
+        let mut centres = before.filter(|other| other.joints.is_none());
+        place.joints.is_none() || centres.all(|other| iou(&other.bbox, &place.bbox) < SAME_BOX_IOU)
+    };
+    let places = places.iter().enumerate().filter(is_new);
+    places.map(|(_, place)| place).collect()
+}
+
+/// Of places that overlap the surest stays; those too small to look at go.
+fn without_doubles(mut found: Vec<Place>, count: usize) -> Vec<Place> {
+    found.retain(|place| {
+        let [x0, y0, x1, y1] = place.bbox;
+        x1 - x0 >= 4.0 && y1 - y0 >= 4.0
+    });
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Place> = Vec::new();
+    for place in found {
+        let is_new = kept
+            .iter()
+            .all(|other| iou(&other.bbox, &place.bbox) < SAME_BOX_IOU);
+        if kept.len() < count && (is_new || place.joints.is_some()) {
+            kept.push(place);
+        }
+    }
+    kept
+}
+
+/// The people that grouping finds in a view.
+fn groups_of(networks: &Networks, planes: &Planes, view: &View) -> Result<Vec<Place>> {
+    let mut proposal = Proposal::read(planes, view);
+    proposal.limit(MAX_CANDIDATES);
+    let grouping = networks.grouper.group(&proposal)?;
+    let people = people_of_groups(&proposal, &grouping);
+    Ok(people
+        .iter()
+        .filter(|person| person.score >= MIN_GROUP)
+        .map(|person| Place {
+            bbox: person.bbox_in_image,
+            score: person.score,
+            joints: Some(std::array::from_fn(|index| person.get(index))),
+        })
+        .collect())
+}
+
+/// Adds the people of groups whom nobody stands for yet.
+fn add_groups(people: &mut Vec<(Body, f32)>, places: &[Place], method: Method) {
+    let trust = match method {
+        Method::TopDown => return,
+        Method::BottomUp => 1.0,
+        Method::Both => GROUP_ALONE,
+    };
+    for place in places {
+        // Faces that stand for people have no joints, and come alone.
+        let Some(joints) = place.joints else { continue };
+        let body = Body::of_joints(joints, &place.bbox, place.score);
+        let is_new = people
+            .iter()
+            .all(|(other, _)| similarity(other, &body) < SAME_BODY);
+        if is_new {
+            people.push((body, trust * place.score));
+        }
+    }
+    people.sort_by(|a, b| b.1.total_cmp(&a.1));
+}
+
+/// Boxes of the bodies that faces suggest.
+fn places_of_faces(networks: &Networks, photo: &Rgb, count: usize) -> Result<Vec<Place>> {
+    let faces = find_faces(&networks.face_detector, &networks.face_mesh, photo, count)?;
+    let [wide, above, below] = BODY_OVER_FACE;
+    let places = faces.iter().map(|face| {
+        let [x0, y0, x1, y1] = face.bbox_in_image;
+        let (w, h) = (x1 - x0, y1 - y0);
+        Place {
+            bbox: [
                 (x0 - wide * w).max(0.0),
                 (y0 - above * h).max(0.0),
                 (x1 + wide * w).min(photo.width as f32),
                 (y1 + below * h).min(photo.height as f32),
-            ];
-            (bbox, face.score)
-        }));
-    }
-    Ok(boxes)
+            ],
+            score: face.score,
+            joints: None,
+        }
+    });
+    Ok(places.collect())
 }
 
 /// Whether what was found on the coarse view leaves nothing to look for on the fine one: somebody large, and no faint
 /// sign of anybody else.
-fn is_enough(found: &[([f32; 4], f32)], photo: &Rgb) -> bool {
+fn is_enough(found: &[Place], photo: &Rgb) -> bool {
     let large = LARGE * photo.width.max(photo.height) as f32;
     let is_large = |[x0, y0, x1, y1]: &[f32; 4]| (x1 - x0).max(y1 - y0) >= large;
     !found.is_empty()
         && found
             .iter()
-            .all(|(bbox, score)| is_large(bbox) && *score >= CLEAR)
+            .all(|place| is_large(&place.bbox) && place.score >= CLEAR)
 }
 
 /// How sure it is that this is somebody and well found: the centre's score and that of the joints seen.

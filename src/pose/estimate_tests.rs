@@ -45,12 +45,56 @@ fn boxes_overlap_by_their_common_share() {
 #[test]
 fn the_fine_view_is_spared_where_somebody_large_is_alone() {
     let photo = Rgb::new(200, 100, [0; 3]);
-    let large = ([10.0, 0.0, 60.0, 100.0], 0.6);
-    assert!(is_enough(&[large], &photo));
+    let place = |bbox: [f32; 4], score: f32| Place {
+        bbox,
+        score,
+        joints: None,
+    };
+    let large = || place([10.0, 0.0, 60.0, 100.0], 0.6);
+    assert!(is_enough(&[large()], &photo));
     assert!(!is_enough(&[], &photo));
-    assert!(!is_enough(
-        &[large, ([150.0, 40.0, 160.0, 60.0], 0.6)],
-        &photo
-    ));
-    assert!(!is_enough(&[large, ([0.0, 0.0, 99.0, 99.0], 0.12)], &photo));
+    let small = place([150.0, 40.0, 160.0, 60.0], 0.6);
+    assert!(!is_enough(&[large(), small], &photo));
+    let faint = place([0.0, 0.0, 99.0, 99.0], 0.12);
+    assert!(!is_enough(&[large(), faint], &photo));
+}
+
+#[test]
+fn groups_that_nobody_stands_for_are_added_with_less_trust() {
+    let group = |x: f32, score: f32| Place {
+        bbox: [x, 0.0, x + 20.0, 160.0],
+        score,
+        joints: Some(body(x, 0.6).joints),
+    };
+    let places = [group(1.0, 0.8), group(90.0, 0.4)];
+    let found = || vec![(body(0.0, 0.9), 0.7)];
+    let scores = |people: &[(Body, f32)]| people.iter().map(|p| p.1).collect::<Vec<_>>();
+    let mut people = found();
+    add_groups(&mut people, &places, Method::Both);
+    assert_eq!(scores(&people), [0.7, 0.2]);
+    assert_eq!(people[1].0.joints, body(90.0, 0.6).joints);
+    let mut people = found();
+    add_groups(&mut people, &places, Method::TopDown);
+    assert_eq!(scores(&people), [0.7]);
+    let mut people = Vec::new();
+    add_groups(&mut people, &places, Method::BottomUp);
+    assert_eq!(scores(&people), [0.8, 0.4]);
+}
+
+#[test]
+fn boxes_that_overlap_are_one_and_specks_are_none() {
+    let place = |x: f32, width: f32, score: f32| Place {
+        bbox: [x, 0.0, x + width, 100.0],
+        score,
+        joints: None,
+    };
+    let found = vec![
+        place(0.0, 50.0, 0.4),
+        place(5.0, 50.0, 0.6),
+        place(70.0, 3.0, 0.9),
+        place(90.0, 40.0, 0.3),
+    ];
+    let kept = without_doubles(found, 5);
+    let lefts: Vec<f32> = kept.iter().map(|place| place.bbox[0]).collect();
+    assert_eq!(lefts, [5.0, 90.0]);
 }

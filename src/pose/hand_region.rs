@@ -10,19 +10,21 @@ use candle_core::Result;
 use super::body::{Body, Scored, middle};
 use super::keypoints::joint::*;
 use super::networks::Networks;
-use crate::people::crop::{Region, unit_views, views};
+use crate::people::crop::{Region, in_batches, unit_views, views};
 use crate::people::hand_landmarks::{INPUT_PX, JOINTS};
 use crate::people::palm_detector::Palm;
 use crate::raster::Rgb;
 
-/// Crops that go through a network together.
-const BATCH: usize = 8;
 /// Side of the palm detector's view in pixels, and over that of a hand's crop.
 const PALM_PX: usize = 192;
 const PALM_OVER_HAND: f32 = 2.2;
 const MIN_PALM_SCORE: f32 = 0.3;
 /// A guess of this score needs no second opinion.
 const SURE: f32 = 0.85;
+/// Guesses that the body makes of where a hand is.
+const MAX_GUESSES: usize = 2;
+/// Further looks at each hand, and how much the crop must change to be worth one: its middle over its side.
+const REFINED: [f32; 2] = [0.05, 0.1];
 /// A better crop is used if it scores at least this share of the one before.
 const KEPT: f32 = 0.7;
 /// Hands nearer to each other than this share of their crop are the same hand.
@@ -76,24 +78,22 @@ pub fn hands(
         .iter()
         .flat_map(|body| [arm(body, true), arm(body, false)])
         .collect();
-    let guesses: Vec<(usize, Region)> = arms
-        .iter()
-        .enumerate()
-        .flat_map(|(index, arm)| {
-            let regions = arm
-                .iter()
-                .flat_map(|arm| regions_of(arm, &bodies[index / 2]));
-            regions
-                .map(move |region| (index, region))
-                .collect::<Vec<_>>()
-        })
-        .filter(|(_, region)| region.is_usable())
-        .collect();
     let mut best: Vec<Option<ZoomedHand>> = vec![None; arms.len()];
-    look(networks, photo, &arms, &guesses, &mut best)?;
+    // The second guess is for those whom the first did not convince.
+    for number in 0..MAX_GUESSES {
+        let guesses: Vec<(usize, Region)> = doubtful(&arms, &best)
+            .filter_map(|(index, arm)| {
+                let guess = regions_of(arm, &bodies[index / 2])
+                    .into_iter()
+                    .nth(number)?;
+                guess.is_usable().then_some((index, guess))
+            })
+            .collect();
+        look(networks, photo, &arms, &guesses, &mut best)?;
+    }
     second_opinion(networks, photo, &arms, &mut best)?;
-    for _ in 0..2 {
-        refine(networks, photo, &mut best)?;
+    for change in REFINED {
+        refine(networks, photo, change, &mut best)?;
     }
     let mut pairs = best.as_chunks::<2>().0.to_vec();
     for ((pair, arms), body) in pairs.iter_mut().zip(arms.as_chunks::<2>().0).zip(bodies) {
@@ -194,21 +194,32 @@ fn look(
     guesses: &[(usize, Region)],
     best: &mut [Option<ZoomedHand>],
 ) -> Result<()> {
-    for batch in guesses.chunks(BATCH) {
-        let regions: Vec<Region> = batch.iter().map(|(_, region)| *region).collect();
-        for (hand, (index, _)) in run(networks, photo, &regions)?.into_iter().zip(batch) {
-            let (Some(slot), Some(Some(arm))) = (best.get_mut(*index), arms.get(*index)) else {
-                continue;
-            };
-            if slot
-                .as_ref()
-                .is_none_or(|old| suits(old, arm) < suits(&hand, arm))
-            {
-                *slot = Some(hand);
-            }
+    let regions: Vec<Region> = guesses.iter().map(|(_, region)| *region).collect();
+    for (hand, (index, _)) in run(networks, photo, &regions)?.into_iter().zip(guesses) {
+        let (Some(slot), Some(Some(arm))) = (best.get_mut(*index), arms.get(*index)) else {
+            continue;
+        };
+        if slot
+            .as_ref()
+            .is_none_or(|old| suits(old, arm) < suits(&hand, arm))
+        {
+            *slot = Some(hand);
         }
     }
     Ok(())
+}
+
+/// The arms whose hand is not surely found yet, with their numbers.
+fn doubtful<'a>(
+    arms: &'a [Option<Arm>],
+    best: &'a [Option<ZoomedHand>],
+) -> impl Iterator<Item = (usize, &'a Arm)> {
+    let arms = arms.iter().zip(best).enumerate();
+    arms.filter_map(|(index, (arm, hand))| {
+        let arm = arm.as_ref()?;
+        let is_sure = hand.as_ref().is_some_and(|hand| suits(hand, arm) >= SURE);
+        (!is_sure).then_some((index, arm))
+    })
 }
 
 /// How well a hand suits an arm: its own score, less the farther its wrist is from the arm's.
@@ -219,20 +230,16 @@ fn suits(hand: &ZoomedHand, arm: &Arm) -> f32 {
 }
 
 fn run(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<Vec<ZoomedHand>> {
-    if regions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let xs = unit_views(photo, regions, INPUT_PX)?;
-    let found = networks.hand_landmarks.in_crops(&xs)?;
-    let hands = found
-        .into_iter()
-        .zip(regions)
-        .map(|(hand, region)| ZoomedHand {
+    in_batches(regions, |batch| {
+        let xs = unit_views(photo, batch, INPUT_PX)?;
+        let found = networks.hand_landmarks.in_crops(&xs)?.into_iter();
+        let hands = found.zip(batch).map(|(hand, region)| ZoomedHand {
             joints: hand.joints.map(|joint| region.to_image(INPUT_PX, joint)),
             score: hand.score,
             region: *region,
         });
-    Ok(hands.collect())
+        Ok(hands.collect())
+    })
 }
 
 /// Asks the palm detector about the hands of which the network is not sure.
@@ -242,38 +249,32 @@ fn second_opinion(
     arms: &[Option<Arm>],
     best: &mut [Option<ZoomedHand>],
 ) -> Result<()> {
-    let doubtful: Vec<(usize, Region)> = arms
-        .iter()
-        .enumerate()
+    let views_of: Vec<(usize, Region)> = doubtful(arms, best)
         .filter_map(|(index, arm)| {
-            let arm = arm.as_ref()?;
-            let is_sure = best[index]
-                .as_ref()
-                .is_some_and(|hand| suits(hand, arm) >= SURE);
             let center = std::array::from_fn(|axis| {
                 arm.wrist.0[axis] + 0.3 * arm.side * arm.direction[axis]
             });
             let region = Region::upright(center, PALM_OVER_HAND * arm.side);
-            (!is_sure && arm.wrist.1 >= SEEN && region.is_usable()).then_some((index, region))
+            (arm.wrist.1 >= SEEN && region.is_usable()).then_some((index, region))
         })
         .collect();
+    let regions: Vec<Region> = views_of.iter().map(|(_, region)| *region).collect();
+    let palms = in_batches(&regions, |batch| {
+        let xs = views(photo, batch, PALM_PX)?;
+        networks.palm_detector.in_pictures(&xs, MIN_PALM_SCORE)
+    })?;
     let mut guesses = Vec::new();
-    for batch in doubtful.chunks(BATCH) {
-        let regions: Vec<Region> = batch.iter().map(|(_, region)| *region).collect();
-        let xs = views(photo, &regions, PALM_PX)?;
-        let palms = networks.palm_detector.in_pictures(&xs, MIN_PALM_SCORE)?;
-        for ((index, region), palms) in batch.iter().zip(palms) {
-            let is_left = index % 2 == 0;
-            let found = palms
-                .iter()
-                .take(2)
-                .map(|palm| region_of_palm(palm, region));
-            guesses.extend(
-                found
-                    .filter(Region::is_usable)
-                    .map(|region| (*index, region.mirrored(is_left))),
-            );
-        }
+    for ((index, region), palms) in views_of.iter().zip(palms) {
+        let is_left = index % 2 == 0;
+        let found = palms
+            .iter()
+            .take(2)
+            .map(|palm| region_of_palm(palm, region));
+        guesses.extend(
+            found
+                .filter(Region::is_usable)
+                .map(|region| (*index, region.mirrored(is_left))),
+        );
     }
     look(networks, photo, arms, &guesses, best)
 }
@@ -315,8 +316,13 @@ fn region_of_joints(joints: &[[f32; 2]; JOINTS]) -> Region {
     shifted(center, up, TRACK_SHIFT * (y1 - y0), TRACK_SCALE * size)
 }
 
-/// Looks again at every hand in the crop that its joints suggest.
-fn refine(networks: &Networks, photo: &Rgb, best: &mut [Option<ZoomedHand>]) -> Result<()> {
+/// Looks again at every hand whose joints suggest a crop that differs by more than `change`.
+fn refine(
+    networks: &Networks,
+    photo: &Rgb,
+    change: f32,
+    best: &mut [Option<ZoomedHand>],
+) -> Result<()> {
     let better: Vec<(usize, Region)> = best
         .iter()
         .enumerate()
@@ -326,21 +332,19 @@ fn refine(networks: &Networks, photo: &Rgb, best: &mut [Option<ZoomedHand>]) -> 
             let old = &hand.region;
             let moved = (region.center[0] - old.center[0]).hypot(region.center[1] - old.center[1]);
             let turned = region.axis[0] * old.axis[0] + region.axis[1] * old.axis[1];
-            let is_new = moved > 0.05 * old.side
-                || !(0.9..1.1).contains(&(region.side / old.side))
-                || turned < 0.97;
+            let is_new = moved > change * old.side
+                || (region.side / old.side).ln().abs() > 2.0 * change
+                || turned < 1.0 - 0.6 * change;
             let is_sane = (0.4..2.5).contains(&(region.side / old.side));
             (is_new && is_sane && region.is_usable()).then_some((index, region))
         })
         .collect();
-    for batch in better.chunks(BATCH) {
-        let regions: Vec<Region> = batch.iter().map(|(_, region)| *region).collect();
-        for (hand, (index, _)) in run(networks, photo, &regions)?.into_iter().zip(batch) {
-            if let Some(Some(old)) = best.get_mut(*index)
-                && hand.score >= KEPT * old.score
-            {
-                *old = hand;
-            }
+    let regions: Vec<Region> = better.iter().map(|(_, region)| *region).collect();
+    for (hand, (index, _)) in run(networks, photo, &regions)?.into_iter().zip(&better) {
+        if let Some(Some(old)) = best.get_mut(*index)
+            && hand.score >= KEPT * old.score
+        {
+            *old = hand;
         }
     }
     Ok(())

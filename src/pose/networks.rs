@@ -4,6 +4,7 @@ use anyhow::Result;
 use candle_core::Device;
 use candle_nn::VarBuilder;
 
+use super::grouping::Grouper;
 use crate::people::blaze_pose::BlazePose;
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
@@ -17,6 +18,8 @@ use crate::weights::Store;
 pub struct Networks {
     /// People of a whole photo.
     pub multipose: MultiPose,
+    /// Which of its keypoint candidates are one person.
+    pub grouper: Grouper,
     /// 17 joints of one person.
     pub thunder: Thunder,
     /// Feet, and which way hands point.
@@ -35,6 +38,7 @@ impl Networks {
     pub fn load(store: &Store) -> Result<Self> {
         Ok(Self {
             multipose: load(store, "multipose", MultiPose::load)?,
+            grouper: load(store, "grouping", Grouper::load)?,
             thunder: load(store, "movenet_thunder", Thunder::load)?,
             blaze_pose: load(store, "blaze_pose", BlazePose::load)?,
             face_detector: load(store, "face_detector", FaceDetector::load)?,

@@ -26,7 +26,7 @@ use super::grouping_scenes::{Label, LabelledScene, Noise, counts, imagine};
 use super::keypoints::{Part, Person};
 use super::metrics::{Measure, Truth, oks};
 use crate::job::Out;
-use crate::training::{Adam, AdamConfig, RunDir, cosine_rate, rng_of_step};
+use crate::training::{Adam, AdamConfig, RunDir, SmoothLoss, cosine_rate, rng_of_step};
 
 /// Settings of one run: flags, and `config.json` beside the checkpoint.
 #[derive(Clone, Debug, clap::Args, serde::Serialize, serde::Deserialize)]
@@ -287,7 +287,7 @@ fn run_training(
         first = run.resume(&mut [("grouping", &mut adam)])?.unwrap_or(0);
     }
     let noise = Noise::measure(scenes.iter().copied());
-    let mut running = None::<f64>;
+    let mut losses = SmoothLoss::default();
     for step in first..config.steps {
         let rng = &mut rng_of_step(config.seed, step);
         let mut total: Option<Tensor> = None;
@@ -316,9 +316,7 @@ fn run_training(
         let loss = (total / config.batch as f64)?;
         let rate = cosine_rate(config.rate, step, config.steps, 30);
         adam.step(loss.backward()?, rate)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        running = Some(running.map_or(value, |r| 0.95 * r + 0.05 * value));
-        let smooth = running.unwrap_or(value);
+        let smooth = losses.add(f64::from(loss.to_scalar::<f32>()?));
         out.progress(
             (step + 1) as f32 / config.steps as f32,
             format!("step {} of {}, loss {smooth:.3}", step + 1, config.steps),

@@ -7,6 +7,7 @@
 //! (`face_region.rs`, `hand_region.rs`).
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use super::body::{Body, FIRST_FOOT};
 use super::face_region::{ZoomedFace, face};
@@ -39,17 +40,21 @@ pub fn zoom_in<T>(
     bodies: &[Body],
     out: &Out<T>,
 ) -> Result<Vec<Zoomed>> {
-    let hands = hands(networks, photo, bodies)?;
-    let mut people = Vec::new();
-    for (index, (body, hands)) in bodies.iter().zip(hands).enumerate() {
-        out.progress(
-            index as f32 / bodies.len() as f32,
-            format!("Face {} of {}", index + 1, bodies.len()),
-        )?;
-        let face = face(networks, photo, body)?;
-        people.push(joined(body, face, hands));
-    }
-    Ok(people)
+    out.progress(0.0, format!("Faces and hands of {}", bodies.len()))?;
+    let (hands, faces) = rayon::join(
+        || hands(networks, photo, bodies),
+        || {
+            let faces = bodies.par_iter().map(|body| face(networks, photo, body));
+            faces.collect::<candle_core::Result<Vec<_>>>()
+        },
+    );
+    let parts = hands?.into_iter().zip(faces?);
+    out.progress(1.0, "Whole bodies")?;
+    Ok(bodies
+        .iter()
+        .zip(parts)
+        .map(|(body, (hands, face))| joined(body, face, hands))
+        .collect())
 }
 
 fn joined(body: &Body, face: Option<ZoomedFace>, hands: [Option<ZoomedHand>; 2]) -> Zoomed {

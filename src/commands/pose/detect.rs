@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::cli::pose::DetectArgs;
@@ -103,34 +104,55 @@ pub fn run(args: &DetectArgs) -> Result<()> {
     }
 }
 
-/// Finds the people of each photo, in order. While the networks look at one, the next is read from disk and decoded,
-/// so that both cores have work.
+/// Photos that are in work at the same time, at most.
+const AT_ONCE: usize = 4;
+
+/// Finds the people of each photo, in order. Some photos are read and looked at side by side, so that every core has
+/// work, while those before them are handed to `done`.
 pub(super) fn for_each_photo(
     networks: &Networks,
     paths: &[PathBuf],
     config: &PoseConfig,
-    mut done: impl FnMut(&Path, Result<(Photo, Vec<Person>)>),
+    mut done: impl FnMut(&Path, Result<(Photo, Vec<Person>)>) + Send,
 ) {
     let out: Out<()> = Out::to_stderr("pose");
-    let mut next = paths.first().map(|path| photo::open(path));
-    for (index, path) in paths.iter().enumerate() {
-        let Some(opened) = next.take() else { break };
-        let part = out.part(
-            index as f32 / paths.len() as f32,
-            (index + 1) as f32 / paths.len() as f32,
-        );
-        let (result, ahead) = rayon::join(
+    let look = |(index, path): (usize, &PathBuf)| {
+        let photo = photo::open(path)?;
+        let share = |count: usize| count as f32 / paths.len() as f32;
+        let part = match paths.len() {
+            1 => out.part(0.0, 1.0),
+            // Of several photos at once only the number is of use.
+            _ => Out::silent(),
+        };
+        let people = detect(networks, &photo.rgb, config, &part)?;
+        if paths.len() > 1 {
+            out.progress(share(index + 1), format!("{} people", people.len()))?;
+        }
+        let people = people.into_iter().map(|zoomed| zoomed.person).collect();
+        Ok((photo, people))
+    };
+    let window = rayon::current_num_threads().clamp(1, AT_ONCE);
+    let mut ready: Vec<(&PathBuf, Result<(Photo, Vec<Person>)>)> = Vec::new();
+    let mut indexed = paths.iter().enumerate();
+    loop {
+        let next: Vec<(usize, &PathBuf)> = indexed.by_ref().take(window).collect();
+        let before = std::mem::take(&mut ready);
+        if next.is_empty() && before.is_empty() {
+            break;
+        }
+        let (found, ()) = rayon::join(
             || {
-                let photo = opened?;
-                let people = detect(networks, &photo.rgb, config, &part)?;
-                Ok((
-                    photo,
-                    people.into_iter().map(|zoomed| zoomed.person).collect(),
-                ))
+                next.par_iter()
+                    .with_max_len(1)
+                    .map(|&(index, path)| (path, look((index, path))))
+                    .collect()
             },
-            || paths.get(index + 1).map(|path| photo::open(path)),
+            || {
+                for (path, result) in before {
+                    done(path, result);
+                }
+            },
         );
-        next = ahead;
-        done(path, result);
+        ready = found;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Shares tiles and phases ([`super::geometry`]) with the dense convolutions; here a tile is one whole padded plane.
 
-use super::geometry::{Geometry, OutMap, phases};
+use super::geometry::{After, Geometry, OutMap, phases};
 use super::{SharedMut, micro};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -22,67 +22,116 @@ fn single(g: &Geometry) -> Geometry {
     }
 }
 
-/// `out[n, c] = x[n, c] ∗ weight[c] + bias[c]`; `g.ci` = `g.co` = channels, `weight` is [channels, kh, kw].
+/// `out[n, c] = clamp(x[n, c] ∗ weight[c] + bias[c])`; `g.ci` = `g.co` = channels, `weight` is [channels, kh, kw].
 pub fn forward(
     g: &Geometry,
     x: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
+    after: After,
     map: OutMap,
     out: &mut [f32],
 ) {
-    let avx2 = micro::has_avx2();
     let plane = single(g);
     let t = plane.tiling_whole();
     let offsets = plane.offsets(&t, 1);
     let shared = SharedMut(out.as_mut_ptr());
     let taps = g.kh * g.kw;
-    (0..g.n * g.ci)
-        .into_par_iter()
-        .with_min_len(4)
-        .for_each(|id| {
-            let c = id % g.ci;
-            let (filter, add) = (&weight[c * taps..][..taps], bias.map_or(0.0, |b| b[c]));
-            TILE.with_borrow_mut(|tile| {
-                ROWS.with_borrow_mut(|rows| {
-                    plane.fill(&t, &x[id * g.h * g.w..][..g.h * g.w], 0, 1, 0, tile);
-                    // The plane as one run at the tile's pitch; columns past the width are dropped below.
-                    let run = (g.ho - 1) * t.pw + g.wo;
-                    let padded = run.next_multiple_of(8);
-                    if rows.len() < padded {
-                        rows.resize(padded, 0.0);
+    let one = |id: usize| {
+        let c = id % g.ci;
+        let filter = Filter {
+            weights: &weight[c * taps..][..taps],
+            offsets: &offsets,
+            bias: after.bias.map_or(0.0, |b| b[c]),
+            clamp: after.clamp,
+            avx2: micro::has_avx2(),
+        };
+        TILE.with_borrow_mut(|tile| {
+            plane.fill(&t, &x[id * g.h * g.w..][..g.h * g.w], 0, 1, 0, tile);
+            let at = id * map.plane + map.base;
+            if map.col_step == 1 && g.wo >= ROW {
+                for y in 0..g.ho {
+                    // SAFETY: every task writes its own plane of `out`; the tile has slack behind its last row.
+                    unsafe {
+                        let to = shared.get().add(at + y * map.row_step);
+                        filter.row(tile.as_ptr().add(y * t.pw), g.wo, to);
                     }
-                    let mut q = 0;
-                    while q < padded {
-                        let (b, to) = (
-                            tile.as_ptr().wrapping_add(q),
-                            rows.as_mut_ptr().wrapping_add(q),
-                        );
-                        // SAFETY: `rows` holds `padded` values; the tile has two panels of slack behind its last row.
-                        unsafe {
-                            if q + 64 <= padded {
-                                micro::filter::<8>(filter, b, &offsets, add, avx2, to);
-                                q += 64;
-                            } else if q + 32 <= padded {
-                                micro::filter::<4>(filter, b, &offsets, add, avx2, to);
-                                q += 32;
-                            } else {
-                                micro::filter::<1>(filter, b, &offsets, add, avx2, to);
-                                q += 8;
-                            }
-                        }
+                }
+                return;
+            }
+            ROWS.with_borrow_mut(|rows| {
+                // The plane as one run at the tile's pitch; columns past the width are dropped below.
+                let padded = ((g.ho - 1) * t.pw + g.wo).next_multiple_of(8);
+                if rows.len() < padded {
+                    rows.resize(padded, 0.0);
+                }
+                // SAFETY: `rows` holds `padded` values; the tile has two panels of slack behind its last row.
+                unsafe { filter.row(tile.as_ptr(), padded, rows.as_mut_ptr()) };
+                for y in 0..g.ho {
+                    let row = &rows[y * t.pw..][..g.wo];
+                    let at = at + y * map.row_step;
+                    for (x, &v) in row.iter().enumerate() {
+                        // SAFETY: every task writes its own plane of `out`.
+                        unsafe { *shared.get().add(at + x * map.col_step) = v };
                     }
-                    for y in 0..g.ho {
-                        let row = &rows[y * t.pw..][..g.wo];
-                        let at = id * map.plane + map.base + y * map.row_step;
-                        for (x, &v) in row.iter().enumerate() {
-                            // SAFETY: every task writes its own plane of `out`.
-                            unsafe { *shared.get().add(at + x * map.col_step) = v };
-                        }
-                    }
-                });
+                }
             });
         });
+    };
+    (0..g.n * g.ci)
+        .into_par_iter()
+        .with_min_len((TASK / (g.ho * g.wo).max(1)).max(4))
+        .for_each(one);
+}
+
+/// Rows of at least this many outputs are written where they belong, shorter ones by way of a buffer.
+const ROW: usize = 12;
+/// Outputs that one task should compute, so that sharing pays.
+const TASK: usize = 1 << 13;
+
+/// One channel's filter.
+struct Filter<'a> {
+    weights: &'a [f32],
+    offsets: &'a [u32],
+    bias: f32,
+    clamp: micro::Clamp,
+    avx2: bool,
+}
+
+impl Filter<'_> {
+    /// `len` ≥ 8 outputs in a row.
+    ///
+    /// # Safety
+    /// `to` holds `len` values, `from` what the filter reads for them.
+    unsafe fn row(&self, from: *const f32, len: usize, to: *mut f32) {
+        let after = (self.bias, self.clamp);
+        let mut q = 0;
+        while q < len {
+            // The last eight may overlap with those before: they come out the same.
+            q = q.min(len - 8);
+            // SAFETY: promised by the caller.
+            unsafe {
+                let (b, to) = (from.add(q), to.add(q));
+                match len - q {
+                    64.. => {
+                        micro::filter::<8>(self.weights, b, self.offsets, after, self.avx2, to);
+                        q += 64;
+                    }
+                    32.. => {
+                        micro::filter::<4>(self.weights, b, self.offsets, after, self.avx2, to);
+                        q += 32;
+                    }
+                    16.. => {
+                        micro::filter::<2>(self.weights, b, self.offsets, after, self.avx2, to);
+                        q += 16;
+                    }
+                    _ => {
+                        micro::filter::<1>(self.weights, b, self.offsets, after, self.avx2, to);
+                        q += 8;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Gradient of [`forward`]'s input from `grad` [n, channels, ho, wo].
@@ -101,7 +150,7 @@ pub fn transposed(g: &Geometry, grad: &[f32], weight: &[f32], out: &mut [f32]) {
                 }
             }
         }
-        forward(&phase.geometry, grad, &sub, None, phase.map, out);
+        forward(&phase.geometry, grad, &sub, After::NOTHING, phase.map, out);
     }
 }
 

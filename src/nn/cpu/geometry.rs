@@ -19,6 +19,22 @@ pub struct OutMap {
     pub col_step: usize,
 }
 
+/// What happens to each sum before it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct After<'a> {
+    /// One value for each output channel.
+    pub bias: Option<&'a [f32]>,
+    pub clamp: micro::Clamp,
+}
+
+impl After<'_> {
+    /// Sums as they are.
+    pub const NOTHING: Self = After {
+        bias: None,
+        clamp: micro::Clamp::NONE,
+    };
+}
+
 /// A convolution of `n` pictures of `ci` planes `h` × `w` to `co` planes `ho` × `wo`.
 /// Output (y, x) and tap (i, j) read input row `y·stride + i − top`, column `x·stride + j − left`.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +68,7 @@ impl Geometry {
     }
 
     /// Whether input and output can be walked in place as one row: 1 × 1, stride 1, no padding, a whole plane.
-    pub(super) fn is_pointwise(&self, map: OutMap) -> bool {
+    pub fn is_pointwise(&self, map: OutMap) -> bool {
         map.col_step == 1
             && map.row_step == self.wo
             && self.kh * self.kw == 1
@@ -150,12 +166,7 @@ impl Geometry {
                         if s == 1 {
                             row[first..end].copy_from_slice(&src[start as usize..][..end - first]);
                         } else {
-                            for (v, &u) in row[first..end]
-                                .iter_mut()
-                                .zip(src[start as usize..].iter().step_by(s))
-                            {
-                                *v = u;
-                            }
+                            gather(&mut row[first..end], &src[start as usize..], s);
                         }
                     }
                 }
@@ -180,6 +191,22 @@ impl Geometry {
             }
         }
         out
+    }
+}
+
+/// Every `step`-th value.
+fn gather(to: &mut [f32], from: &[f32], step: usize) {
+    if step != 2 {
+        to.iter_mut()
+            .zip(from.iter().step_by(step))
+            .for_each(|(v, &u)| *v = u);
+        return;
+    }
+    // In pairs the compiler makes shuffles of it.
+    let (pairs, rest) = from.as_chunks::<2>();
+    to.iter_mut().zip(pairs).for_each(|(v, [u, _])| *v = *u);
+    if let (Some(v), Some(&u)) = (to.get_mut(pairs.len()), rest.first()) {
+        *v = u;
     }
 }
 

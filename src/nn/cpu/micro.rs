@@ -19,6 +19,119 @@ pub fn has_avx2() -> bool {
     }
 }
 
+/// Bounds that results are held within; NaN stays NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clamp {
+    pub lo: f32,
+    pub hi: f32,
+}
+
+impl Clamp {
+    /// No bounds at all.
+    pub const NONE: Self = Self {
+        lo: f32::NEG_INFINITY,
+        hi: f32::INFINITY,
+    };
+
+    /// The value within the bounds.
+    #[inline]
+    pub fn of(self, v: f32) -> f32 {
+        let v = if v < self.lo { self.lo } else { v };
+        if v > self.hi { self.hi } else { v }
+    }
+}
+
+/// Where [`rows_by_16_to`] writes a row of 16 pixels for each output channel.
+#[derive(Clone, Copy)]
+pub struct Sink {
+    /// The first pixel of the first channel.
+    pub to: *mut f32,
+    /// From one channel to the next.
+    pub step: usize,
+    /// Channels that exist.
+    pub live: usize,
+    /// Added to each channel; without it the sum goes on top of what is there.
+    pub bias: Option<[f32; 6]>,
+    pub clamp: Clamp,
+}
+
+/// As [`rows_by_16`], but adds and bounds the sums and puts them where they belong.
+///
+/// # Safety
+/// As [`rows_by_16`]; `sink.to + r · sink.step` holds 16 values for every live channel, which nobody else touches.
+#[inline]
+pub unsafe fn rows_by_16_to<const MR: usize>(
+    a: *const f32,
+    b: *const f32,
+    offsets: &[u32],
+    avx2: bool,
+    sink: &Sink,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if avx2 {
+        // SAFETY: the caller checked the CPU and the bounds.
+        return unsafe { rows_by_16_to_avx2::<MR>(a, b, offsets, sink) };
+    }
+    let mut acc = [[0f32; LANES]; MR];
+    // SAFETY: promised by the caller.
+    unsafe { rows_by_16(a, b, offsets, avx2, &mut acc) };
+    for (r, row) in acc.iter().enumerate().take(sink.live) {
+        for (j, v) in row.iter().enumerate() {
+            // SAFETY: promised by the caller.
+            unsafe {
+                let to = sink.to.add(r * sink.step + j);
+                *to = sink.clamp.of(v + sink.bias.map_or(*to, |bias| bias[r]));
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn rows_by_16_to_avx2<const MR: usize>(
+    a: *const f32,
+    b: *const f32,
+    offsets: &[u32],
+    sink: &Sink,
+) {
+    use std::arch::x86_64::*;
+    // SAFETY: bounds are promised by the caller of `rows_by_16_to`.
+    unsafe {
+        let mut lo = [_mm256_setzero_ps(); MR];
+        let mut hi = [_mm256_setzero_ps(); MR];
+        let mut a = a;
+        for &offset in offsets {
+            let row = b.add(offset as usize);
+            let (b_lo, b_hi) = (_mm256_loadu_ps(row), _mm256_loadu_ps(row.add(8)));
+            for r in 0..MR {
+                let w = _mm256_broadcast_ss(&*a.add(r));
+                lo[r] = _mm256_fmadd_ps(w, b_lo, lo[r]);
+                hi[r] = _mm256_fmadd_ps(w, b_hi, hi[r]);
+            }
+            a = a.add(MR);
+        }
+        let least = _mm256_set1_ps(sink.clamp.lo);
+        let most = _mm256_set1_ps(sink.clamp.hi);
+        for r in 0..MR {
+            if r >= sink.live {
+                break;
+            }
+            let to = sink.to.add(r * sink.step);
+            let (add_lo, add_hi) = match &sink.bias {
+                Some(bias) => {
+                    let bias = _mm256_set1_ps(bias[r]);
+                    (bias, bias)
+                }
+                None => (_mm256_loadu_ps(to), _mm256_loadu_ps(to.add(8))),
+            };
+            // Of two operands one of which is NaN max and min return the second.
+            let bounded = |v| _mm256_min_ps(most, _mm256_max_ps(least, v));
+            _mm256_storeu_ps(to, bounded(_mm256_add_ps(lo[r], add_lo)));
+            _mm256_storeu_ps(to.add(8), bounded(_mm256_add_ps(hi[r], add_hi)));
+        }
+    }
+}
+
 /// `acc[r][j] = Σ_k a[k·MR + r] · b[offsets[k] + j]` for `r < MR`, `j < 16`.
 ///
 /// # Safety
@@ -156,7 +269,7 @@ unsafe fn dots_4x3_avx2(
     }
 }
 
-/// `acc[p·8 + l] = Σ_k weights[k] · b[offsets[k] + p·8 + l]`, `p < P`: one filter over `8·P` pixels.
+/// `out[p·8 + l] = clamp(bias + Σ_k weights[k] · b[offsets[k] + p·8 + l])`, `p < P`: one filter over `8·P` pixels.
 ///
 /// # Safety
 /// `b + offsets[k] + 8·P − 1` is readable for every `k`, and `out` holds `8·P` values.
@@ -165,14 +278,14 @@ pub unsafe fn filter<const P: usize>(
     weights: &[f32],
     b: *const f32,
     offsets: &[u32],
-    bias: f32,
+    (bias, clamp): (f32, Clamp),
     avx2: bool,
     out: *mut f32,
 ) {
     #[cfg(target_arch = "x86_64")]
     if avx2 {
         // SAFETY: the caller checked the CPU and the bounds.
-        return unsafe { filter_avx2::<P>(weights, b, offsets, bias, out) };
+        return unsafe { filter_avx2::<P>(weights, b, offsets, (bias, clamp), out) };
     }
     let _ = avx2;
     for l in 0..8 * P {
@@ -182,7 +295,7 @@ pub unsafe fn filter<const P: usize>(
             sum += w * unsafe { *b.add(offset as usize + l) };
         }
         // SAFETY: promised by the caller.
-        unsafe { *out.add(l) = sum };
+        unsafe { *out.add(l) = clamp.of(sum) };
     }
 }
 
@@ -192,7 +305,7 @@ unsafe fn filter_avx2<const P: usize>(
     weights: &[f32],
     b: *const f32,
     offsets: &[u32],
-    bias: f32,
+    (bias, clamp): (f32, Clamp),
     out: *mut f32,
 ) {
     use std::arch::x86_64::*;
@@ -206,8 +319,11 @@ unsafe fn filter_avx2<const P: usize>(
                 acc[p] = _mm256_fmadd_ps(w, _mm256_loadu_ps(row.add(8 * p)), acc[p]);
             }
         }
+        let (lo, hi) = (_mm256_set1_ps(clamp.lo), _mm256_set1_ps(clamp.hi));
         for p in 0..P {
-            _mm256_storeu_ps(out.add(8 * p), acc[p]);
+            // Of two operands one of which is NaN these instructions return the second.
+            let v = _mm256_min_ps(hi, _mm256_max_ps(lo, acc[p]));
+            _mm256_storeu_ps(out.add(8 * p), v);
         }
     }
 }

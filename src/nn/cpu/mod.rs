@@ -1,14 +1,18 @@
 //! CPU kernels behind the layers: plain functions over `f32` slices, no tensors.
 //!
 //! [`micro`] holds the innermost loops (AVX2 + FMA when the machine has them, portable code otherwise),
-//! [`direct`] the convolutions built on them, [`depthwise`] one filter per channel, [`plane`] per-plane
+//! [`direct`] and [`pointwise`] the convolutions built on them, [`depthwise`] one filter per channel, [`plane`] per-plane
 //! resampling and pooling. What they leave out: other number types, other memory layouts than NCHW.
 
 pub mod depthwise;
 pub mod direct;
 pub mod geometry;
 pub mod micro;
+mod packed;
 pub mod plane;
+pub mod pointwise;
+
+pub use packed::Packed;
 
 use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
