@@ -104,6 +104,9 @@ pub fn run(args: &DetectArgs) -> Result<()> {
     }
 }
 
+/// A photo and who is in it.
+pub(super) type Looked = Result<(Photo, Vec<Person>)>;
+
 /// Photos that are in work at the same time, at most.
 const AT_ONCE: usize = 4;
 
@@ -113,7 +116,7 @@ pub(super) fn for_each_photo(
     networks: &Networks,
     paths: &[PathBuf],
     config: &PoseConfig,
-    mut done: impl FnMut(&Path, Result<(Photo, Vec<Person>)>) + Send,
+    mut done: impl FnMut(&Path, Looked) + Send,
 ) {
     let out: Out<()> = Out::to_stderr("pose");
     let look = |(index, path): (usize, &PathBuf)| {
@@ -132,7 +135,7 @@ pub(super) fn for_each_photo(
         Ok((photo, people))
     };
     let window = rayon::current_num_threads().clamp(1, AT_ONCE);
-    let mut ready: Vec<(&PathBuf, Result<(Photo, Vec<Person>)>)> = Vec::new();
+    let mut ready: Vec<(&PathBuf, Looked)> = Vec::new();
     let mut indexed = paths.iter().enumerate();
     loop {
         let next: Vec<(usize, &PathBuf)> = indexed.by_ref().take(window).collect();
