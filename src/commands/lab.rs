@@ -143,7 +143,29 @@ fn parser(args: &ParserNorms) -> Result<()> {
         table.write_csv(&args.base.run.join("norms.csv"))?;
     }
     print(&table);
+    let folders = args
+        .norms
+        .iter()
+        .map(|norm| (norm, args.base.run.join(norm.name())));
+    for (norm, folder) in folders.filter(|(_, folder)| folder.join("ratios.csv").exists()) {
+        print(&learned_ratios(
+            &norm.to_string(),
+            &folder.join("ratios.csv"),
+        )?);
+    }
     Ok(())
+}
+
+/// What the layers of a training ended with, as `train parser` writes it.
+fn learned_ratios(norm: &str, path: &Path) -> Result<Table> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("Failed to read {}", path.display()))?;
+    let title = format!("Ratios of IN, LN, BN with {norm}");
+    let mut table = Table::new(&title, ["layer", "mean", "variance"]);
+    for line in text.lines().skip(1) {
+        table.push(line.split(','));
+    }
+    Ok(table)
 }
 
 fn last_line(path: &Path) -> Result<Vec<String>> {
