@@ -86,10 +86,14 @@ pub fn run<T>(config: &BatchSize, out: &Out<T>) -> Result<Vec<Table>> {
                         if !end.ratios.is_empty() {
                             weights.push((mean, var));
                         }
+                        let ratio = |value: f64| match end.ratios.is_empty() {
+                            true => String::new(),
+                            false => format!("{value:.4}"),
+                        };
                         let numbers = [
                             percent(end.accuracy),
-                            format!("{mean:.4}"),
-                            format!("{var:.4}"),
+                            ratio(mean),
+                            ratio(var),
                             String::new(),
                         ];
                         runs.push(cells.into_iter().chain(numbers));
