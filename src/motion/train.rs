@@ -61,11 +61,11 @@ pub struct TrainMotion {
     pub steps: usize,
 
     /// People a step
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 256)]
     pub batch: usize,
 
     /// Highest learning rate
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1.5e-3)]
     pub rate: f64,
 
     /// Share of dropped channels
