@@ -257,3 +257,57 @@ fn groups_of_photos_that_can_be_read_are_written() {
     vitruvian(&["pose", "evaluate-grouping", text(&annotations)])
         .assert_failed_with("as COCO annotations");
 }
+
+#[test]
+fn a_figure_shows_the_labelled_faces_and_hands_enlarged() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("5.png");
+    empty_photo(&photo);
+    let other = folder.path().join("6.png");
+    empty_photo(&other);
+    let labels = |count: usize, from: f64| -> Vec<f64> {
+        let all = (0..count).map(|i| i as f64);
+        all.flat_map(|i| [from + i % 7.0, 10.0 + (i / 7.0).floor(), 2.0])
+            .collect()
+    };
+    let mut person = annotated(5);
+    person["face_kpts"] = json!(labels(68, 4.0));
+    person["lefthand_kpts"] = json!(labels(21, 20.0));
+    let bare = annotated(5);
+    let annotations = folder.path().join("people.json");
+    let file =
+        json!({ "images": [{ "id": 5, "file_name": "5.png" }], "annotations": [person, bare] });
+    std::fs::write(&annotations, file.to_string()).unwrap();
+    let figure = folder.path().join("figure.png");
+    let figure_of = |photos: &[&Path]| {
+        let mut arguments = vec![
+            "pose",
+            "figure",
+            "-o",
+            text(&figure),
+            "--json",
+            "--annotations",
+        ];
+        arguments.push(text(&annotations));
+        arguments.extend(photos.iter().map(|photo| text(photo)));
+        vitruvian(&arguments)
+    };
+    let run = figure_of(&[&photo, &other]);
+    run.assert_failed_with("1 of 2 files failed");
+    assert_eq!(
+        run.json()[0]["people"],
+        json!(1),
+        "who has a body alone is left out"
+    );
+    let drawn = image::open(&figure).unwrap().into_rgb8();
+    // Body, face, left hand, right hand; the last has no labels.
+    assert_eq!((drawn.width(), drawn.height()), (4 * 420 + 3 * 10, 420));
+    let colours = |column: u32| {
+        let tile = image::imageops::crop_imm(&drawn, column * 430, 0, 420, 420).to_image();
+        let all: std::collections::BTreeSet<[u8; 3]> = tile.pixels().map(|p| p.0).collect();
+        all.len()
+    };
+    assert!(colours(1) > 50 && colours(2) > 50);
+    assert_eq!(colours(3), 1);
+    figure_of(&[&other]).assert_failed_with("say nothing of this photo");
+}

@@ -11,6 +11,7 @@ mod looks;
 mod motion;
 mod painting;
 mod photos;
+mod pose;
 mod tools;
 mod views;
 
@@ -118,6 +119,7 @@ impl Window {
             clipboard: Arc::clone(&clipboard) as Arc<dyn Clipboard>,
             recovery,
             motion: Box::new(|| Ok(Arc::new(motion::Ahead))),
+            pose: Box::new(|| Ok(Arc::new(pose::Everywhere))),
             files: {
                 let given = Arc::clone(&answers);
                 Arc::new(move |_: &Ask| given.lock().unwrap().pop().flatten().into_iter().collect())

@@ -12,6 +12,8 @@ pub enum PoseCommand {
     Detect(DetectArgs),
     /// Average precision and recall of found poses on annotated photos, for each part and the whole body
     Evaluate(EvaluateArgs),
+    /// Draw a figure of people's keypoints, faces and hands enlarged: as annotated, or as found
+    Figure(FigureArgs),
     /// Find the bodies in some photos bottom-up, by graph grouping: 17 keypoints each, as COCO results
     Group(GroupArgs),
     /// Body AP of graph grouping beside MultiPose's own decoding and greedy grouping, on annotated photos
@@ -62,6 +64,28 @@ pub struct DetectArgs {
 
     #[command(flatten)]
     pub config: PoseConfig,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct FigureArgs {
+    #[arg(required = true, value_name = "PHOTO")]
+    pub photos: Vec<PathBuf>,
+
+    /// Picture to write
+    #[arg(short, long, value_name = "FIGURE.png")]
+    pub output: PathBuf,
+
+    /// Annotations in COCO-WholeBody form, or a folder with one such file; without it people are looked for
+    #[arg(long, value_name = "DIR|ANNOTATIONS.json")]
+    pub annotations: Option<PathBuf>,
+
+    /// Rows for each photo, at most
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=40))]
+    pub people: u8,
 
     /// Print what was done as JSON
     #[arg(long)]

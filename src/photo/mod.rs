@@ -11,11 +11,13 @@
 mod deep;
 mod folder;
 mod jpeg_end;
+mod list;
 mod metadata;
 mod save;
 
 pub use deep::Deep;
 pub use folder::pictures_in;
+pub use list::{Listing, MAX_PHOTOS, list};
 pub use save::{
     Depth, Format, SaveOptions, encode, save, save_atomically, save_jpeg, save_png, save_with,
 };

@@ -23,7 +23,7 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 /// COCO's number of persons.
 const PERSON: u64 = 1;
 /// Area of a person over the area of the box, where the file names no area (as xtcocotools).
-const AREA_OVER_BOX: f64 = 0.53;
+pub(super) const AREA_OVER_BOX: f64 = 0.53;
 /// Entries told one by one before only their number is.
 const MAX_NOTES: usize = 8;
 
@@ -75,6 +75,20 @@ pub struct Annotations {
     pub is_whole_body: bool,
     /// What was left out, in plain words.
     pub notes: Vec<String>,
+}
+
+impl Annotations {
+    /// What is said of a photo file: by its name, else by the number in it.
+    pub fn of_file(&self, path: &Path) -> Option<&AnnotatedImage> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_named = |image: &&AnnotatedImage| {
+            Path::new(&image.file_name)
+                .file_name()
+                .is_some_and(|own| own.to_string_lossy() == name)
+        };
+        let named = self.images.values().find(is_named);
+        named.or_else(|| self.images.get(&ImageId::of_file(path)))
+    }
 }
 
 /// People found, by photo.

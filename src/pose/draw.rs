@@ -14,7 +14,7 @@ const MAX_WIDTH_PX: f32 = 8.0;
 const FINE: f32 = 0.5;
 
 /// The colour of a keypoint: warm on the person's right, cold on the left.
-fn colour(index: usize) -> [u8; 3] {
+pub fn colour(index: usize) -> [u8; 3] {
     let is_right = index > 0 && index.is_multiple_of(2);
     match Part::of(index) {
         Some(Part::Body) if is_right => [255, 140, 60],
@@ -56,11 +56,25 @@ pub fn draw(picture: &mut Rgb, people: &[Person]) {
 }
 
 fn opacity(score: f32) -> f32 {
-    ((score - LEAST) / (FULL - LEAST)).clamp(0.0, 1.0)
+    opacity_above(LEAST, score)
+}
+
+/// How strongly a point of this score is drawn where those below `least` are not, 0 to 1.
+pub fn opacity_above(least: f32, score: f32) -> f32 {
+    // Where only the surest are wanted, they still fade in.
+    let full = FULL.max(least + 0.1);
+    ((score - least) / (full - least)).clamp(0.0, 1.0)
 }
 
 /// A line with round ends; a dot where both ends are one point.
-fn line(picture: &mut Rgb, a: [f32; 2], b: [f32; 2], width: f32, colour: [u8; 3], opacity: f32) {
+pub(super) fn line(
+    picture: &mut Rgb,
+    a: [f32; 2],
+    b: [f32; 2],
+    width: f32,
+    colour: [u8; 3],
+    opacity: f32,
+) {
     let is_there = [a, b]
         .as_flattened()
         .iter()

@@ -1,10 +1,13 @@
 //! Whole-body pose: the 133 keypoints of everyone in a photo.
+pub mod annotation_export;
 pub mod annotations;
 pub mod body;
 pub mod candidates;
+pub mod compare;
 pub mod draw;
 pub mod estimate;
 pub mod face_region;
+pub mod figure;
 pub mod group_people;
 pub mod grouping;
 pub mod grouping_compare;
@@ -15,6 +18,7 @@ mod grouping_scenes;
 #[cfg(test)]
 mod grouping_tests_support;
 pub mod hand_region;
+pub mod inside;
 pub mod keypoints;
 pub mod metrics;
 pub mod networks;

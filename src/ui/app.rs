@@ -15,6 +15,7 @@ use super::job_bar::Log;
 use super::keys::{self, Action};
 use super::lab::LabTab;
 use super::motion::{self, MotionTab};
+use super::pose::{self, PoseTab};
 use super::question;
 use super::settings::{self, Settings};
 use super::tab::{Tab, TabName};
@@ -48,6 +49,8 @@ pub struct Setup {
     pub recovery: Option<PathBuf>,
     /// Loads the model of the motion tab; runs in a job.
     pub motion: motion::Load,
+    /// Loads the models of the pose tab when it is first seen; runs in a job.
+    pub pose: pose::Load,
     /// Asks for files.
     pub files: FileDialog,
 }
@@ -55,6 +58,7 @@ pub struct Setup {
 /// The window.
 pub struct App {
     face: FaceTab,
+    pose: PoseTab,
     motion: MotionTab,
     lab: LabTab,
     settings: Settings,
@@ -103,6 +107,7 @@ impl App {
         face.open(setup.photo.map_or(Source::Sample(SAMPLE), Source::File));
         Ok(Self {
             face,
+            pose: PoseTab::new(ctx, gpu.clone(), setup.pose, setup.files.clone()),
             motion: MotionTab::new(ctx, gpu, setup.motion, setup.files),
             lab: LabTab::new(ctx),
             settings,
@@ -136,6 +141,11 @@ impl App {
         self.log.last()
     }
 
+    /// The pose tab.
+    pub fn pose(&self) -> &PoseTab {
+        &self.pose
+    }
+
     /// The motion tab.
     pub fn motion(&self) -> &MotionTab {
         &self.motion
@@ -150,14 +160,20 @@ impl App {
     fn tab(&mut self) -> (&mut dyn Tab, &mut Settings) {
         let tab: &mut dyn Tab = match self.settings.tab {
             TabName::Face => &mut self.face,
+            TabName::Pose => &mut self.pose,
             TabName::Motion => &mut self.motion,
             TabName::Lab => &mut self.lab,
         };
         (tab, &mut self.settings)
     }
 
-    fn tabs(&mut self) -> [&mut dyn Tab; 3] {
-        [&mut self.face, &mut self.motion, &mut self.lab]
+    fn tabs(&mut self) -> [&mut dyn Tab; 4] {
+        [
+            &mut self.face,
+            &mut self.pose,
+            &mut self.motion,
+            &mut self.lab,
+        ]
     }
 
     fn tabs_ui(&mut self, ui: &mut egui::Ui) {
@@ -298,7 +314,12 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        let tabs: [&mut dyn Tab; 3] = [&mut self.face, &mut self.motion, &mut self.lab];
+        let tabs: [&mut dyn Tab; 4] = [
+            &mut self.face,
+            &mut self.pose,
+            &mut self.motion,
+            &mut self.lab,
+        ];
         for tab in tabs {
             tab.logic(ctx, &mut self.settings, &mut self.log);
         }
@@ -344,6 +365,7 @@ impl eframe::App for App {
             .show(ui, |ui| {
                 let tab: &mut dyn Tab = match self.settings.tab {
                     TabName::Face => &mut self.face,
+                    TabName::Pose => &mut self.pose,
                     TabName::Motion => &mut self.motion,
                     TabName::Lab => &mut self.lab,
                 };
@@ -453,6 +475,7 @@ pub fn run(options: Options) -> Result<()> {
         clipboard: Arc::new(SystemClipboard::default()),
         recovery: eframe::storage_dir("vitruvian").map(|folder| folder.join("recovery")),
         motion: Box::new(motion::load),
+        pose: Box::new(pose::load),
         files: Arc::new(dialog::system),
     })
 }

@@ -83,6 +83,16 @@ impl Canvas {
         };
     }
 
+    /// Shows a square part of the photo as large as it fits.
+    pub fn show(&mut self, place: Rect, center_in_image: [f32; 2], side_in_image: f32) {
+        let room = place.size().min_elem().max(1.0);
+        let zoom = room / side_in_image.max(1.0);
+        self.shown = Shown::Free {
+            center_in_image: center_in_image.into(),
+            ui_from_image: zoom.clamp(*ZOOM.start(), *ZOOM.end()),
+        };
+    }
+
     /// Centre in the photo and points per photo pixel.
     fn resolved(&self, place: Rect, [width, height]: [usize; 2]) -> (Vec2, f32) {
         match self.shown {
@@ -291,6 +301,10 @@ mod tests {
         let way = canvas.image_from_ui(PLACE, SIZE);
         assert_eq!(way.view(2.0).image_from_px, 1.0);
         assert!(near(way.apply(PLACE.center()), [500.0, 250.0]));
+        canvas.show(PLACE, [300.0, 100.0], 200.0);
+        let way = canvas.image_from_ui(PLACE, SIZE);
+        assert!(near(way.apply(PLACE.center()), [300.0, 100.0]));
+        assert!(near(way.apply(PLACE.center_top()), [300.0, 0.0]));
         canvas.fit();
         assert_eq!(canvas.shown, Shown::Fit);
     }

@@ -24,6 +24,8 @@ pub struct Ask {
 pub enum AskKind {
     /// One or more files: what they are called, and their endings.
     Open(&'static str, &'static [&'static str]),
+    /// A folder with files.
+    Folder,
     Save,
 }
 
@@ -63,6 +65,7 @@ pub fn system(ask: &Ask) -> Vec<PathBuf> {
             let files = dialog.add_filter(name, endings).pick_files();
             files.unwrap_or_default()
         }
+        AskKind::Folder => dialog.pick_folder().into_iter().collect(),
         AskKind::Save => {
             let file = dialog.set_file_name(&ask.name).save_file();
             file.into_iter().collect()
@@ -95,7 +98,10 @@ impl<P> PathQuestion<P> {
                 ui.set_width(460.0);
                 ui.heading(self.ask.title);
                 ui.add_space(theme::SPACE);
-                let label = ui.label("File");
+                let label = ui.label(match self.ask.kind {
+                    AskKind::Folder => "Folder",
+                    _ => "File",
+                });
                 let field = egui::TextEdit::singleline(&mut self.text).desired_width(f32::INFINITY);
                 let response = ui.add(field).labelled_by(label.id);
                 let entered =
@@ -106,7 +112,7 @@ impl<P> PathQuestion<P> {
                 ui.add_space(theme::SPACE_LARGE);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let verb = match self.ask.kind {
-                        AskKind::Open(..) => "Open",
+                        AskKind::Open(..) | AskKind::Folder => "Open",
                         AskKind::Save => "Save",
                     };
                     let is_given = !self.text.trim().is_empty();

@@ -63,6 +63,19 @@ pub enum Action {
     Fit,
     ActualSize,
     Cancel,
+    NextPhoto,
+    PreviousPhoto,
+    NextPerson,
+    PreviousPerson,
+    NextLook,
+    ToggleLoupe,
+    FirstPhoto,
+    LastPhoto,
+    FindAgain,
+    FindAll,
+    OpenAnnotations,
+    SavePeople,
+    Delete,
     Palette,
     ShowKeys,
     ShowSettings,
@@ -170,6 +183,7 @@ const fn of_tab(
 }
 
 const FACE: TabName = TabName::Face;
+const POSE: TabName = TabName::Pose;
 const MOTION: TabName = TabName::Motion;
 const LAB: TabName = TabName::Lab;
 
@@ -237,6 +251,19 @@ pub const TABLE: &[Command] = &[
     of_tab(FACE, Action::ToggleRegion, "Result", "Show the edited region", &[shift(Key::T)]),
     of_tab(FACE, Action::ToggleLive, "Result", "Live result", &[shift(Key::R)]),
     of_tab(FACE, Action::Render, "Result", "Render now", &[plain(Key::R)]),
+    of_tab(POSE, Action::NextPhoto, "Pose", "Next photo", &[plain(Key::ArrowRight), plain(Key::PageDown)]),
+    of_tab(POSE, Action::PreviousPhoto, "Pose", "Previous photo", &[plain(Key::ArrowLeft), plain(Key::PageUp)]),
+    of_tab(POSE, Action::FirstPhoto, "Pose", "First photo", &[plain(Key::Home)]),
+    of_tab(POSE, Action::LastPhoto, "Pose", "Last photo", &[plain(Key::End)]),
+    of_tab(POSE, Action::NextPerson, "Pose", "Next person, joint or pass", &[plain(Key::ArrowDown), plain(Key::N)]),
+    of_tab(POSE, Action::PreviousPerson, "Pose", "Previous person, joint or pass", &[plain(Key::ArrowUp), shift(Key::N)]),
+    of_tab(POSE, Action::NextLook, "Pose", "What is drawn: poses, maps or grouping", &[plain(Key::W)]),
+    of_tab(POSE, Action::ToggleLoupe, "Pose", "Face and hands close up", &[plain(Key::L)]),
+    of_tab(POSE, Action::FindAgain, "Pose", "Find people again", &[plain(Key::R)]),
+    of_tab(POSE, Action::FindAll, "Pose", "Find people in all photos", &[shift(Key::R)]),
+    of_tab(POSE, Action::OpenAnnotations, "Pose", "Open annotations to compare with", &[shift_command(Key::O)]),
+    of_tab(POSE, Action::SavePeople, "Pose", "Export people as annotations", &[shift_command(Key::E)]),
+    of_tab(POSE, Action::Delete, "Pose", "Remove the keypoint or the person", &[plain(Key::Delete), plain(Key::Backspace)]),
     of_tab(MOTION, Action::Play, "Motion", "Play or pause", &[plain(Key::Space)]),
     of_tab(MOTION, Action::StepBack, "Motion", "One step back", &[plain(Key::ArrowLeft)]),
     of_tab(MOTION, Action::StepForward, "Motion", "One step forward", &[plain(Key::ArrowRight)]),

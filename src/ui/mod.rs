@@ -11,6 +11,7 @@ mod job_bar;
 mod keys;
 pub mod lab;
 pub mod motion;
+pub mod pose;
 mod question;
 mod settings;
 mod tab;

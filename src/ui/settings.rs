@@ -10,6 +10,7 @@ use super::tab::TabName;
 use crate::face::mask::{MaskFormat, Tip};
 use crate::gpu::ColorMap;
 use crate::photo::{Format, SaveOptions};
+use crate::pose::keypoints::Part;
 
 /// The key in eframe's storage; a change that old settings cannot be read into gets a new number.
 pub const KEY: &str = "vitruvian_settings_v1";
@@ -87,6 +88,59 @@ impl HintStep {
     }
 }
 
+/// What the pose tab shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoseView {
+    pub body: bool,
+    pub feet: bool,
+    pub face: bool,
+    pub left_hand: bool,
+    pub right_hand: bool,
+    /// Labels beside what was found.
+    pub truth: bool,
+    /// Crops of face and hands at the side.
+    pub loupe: bool,
+    /// People below this are not shown, in [0, 1].
+    pub person_score: f32,
+    /// Nor keypoints below this.
+    pub keypoint_score: f32,
+    /// Of the heat map, in [0, 1].
+    pub heat_opacity: f32,
+    pub color_map: ColorMap,
+}
+
+impl PoseView {
+    /// Whether a part is to be seen.
+    pub fn shows(&self, part: Part) -> bool {
+        match part {
+            Part::Body => self.body,
+            Part::Foot => self.feet,
+            Part::Face => self.face,
+            Part::LeftHand => self.left_hand,
+            Part::RightHand => self.right_hand,
+        }
+    }
+}
+
+impl Default for PoseView {
+    fn default() -> Self {
+        Self {
+            body: true,
+            feet: true,
+            face: true,
+            left_hand: true,
+            right_hand: true,
+            truth: true,
+            loupe: true,
+            person_score: 0.15,
+            keypoint_score: 0.15,
+            heat_opacity: 0.75,
+            color_map: ColorMap::default(),
+        }
+    }
+}
+
 /// Everything that is remembered. Fields that an older version did not write take their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -108,6 +162,7 @@ pub struct Settings {
     pub keys: Bindings,
     pub motion: MotionView,
     pub hint: HintStep,
+    pub pose: PoseView,
 }
 
 /// How results and masks are written.
@@ -176,6 +231,7 @@ impl Default for Settings {
             keys: Bindings::default(),
             motion: MotionView::default(),
             hint: HintStep::default(),
+            pose: PoseView::default(),
         }
     }
 }
@@ -216,6 +272,10 @@ impl Settings {
         tools.speck_px = in_range(tools.speck_px, 1.0, 500.0, usual.speck_px);
         let options = &mut self.export.options;
         options.quality = options.quality.clamp(1, 100);
+        let (pose, usual) = (&mut self.pose, default.pose);
+        pose.person_score = in_range(pose.person_score, 0.0, 1.0, usual.person_score);
+        pose.keypoint_score = in_range(pose.keypoint_score, 0.0, 1.0, usual.keypoint_score);
+        pose.heat_opacity = in_range(pose.heat_opacity, 0.0, 1.0, usual.heat_opacity);
         let (motion, default) = (&mut self.motion, default.motion);
         motion.bandwidth_m = in_range(
             motion.bandwidth_m,

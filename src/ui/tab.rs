@@ -18,18 +18,20 @@ use super::settings::Settings;
 pub enum TabName {
     #[default]
     Face,
+    Pose,
     Motion,
     Lab,
 }
 
 impl TabName {
     /// In the order they are shown in.
-    pub const ALL: [Self; 3] = [Self::Face, Self::Motion, Self::Lab];
+    pub const ALL: [Self; 4] = [Self::Face, Self::Pose, Self::Motion, Self::Lab];
 
     /// What is written on the tab.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Face => "Face",
+            Self::Pose => "Pose",
             Self::Motion => "Motion",
             Self::Lab => "Lab",
         }
@@ -39,6 +41,7 @@ impl TabName {
     pub const fn tip(self) -> &'static str {
         match self {
             Self::Face => "Edit a face by painting its parts",
+            Self::Pose => "Find everyone's body, feet, face and hands, and correct them",
             Self::Motion => "Predict where people will walk",
             Self::Lab => "Watch normalisations train side by side",
         }

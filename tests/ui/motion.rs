@@ -30,7 +30,7 @@ impl Predictor for Ahead {
 /// The motion tab with the plaza, paused where several walkers can be predicted.
 fn plaza() -> Window {
     let mut window = Window::with(Stub::blind());
-    window.key(Key::Num2, Modifiers::ALT);
+    window.key(Key::Num3, Modifiers::ALT);
     window.until(|w| w.recording().is_some());
     window.key(Key::Space, Modifiers::NONE);
     for _ in 0..20 {
@@ -123,6 +123,7 @@ impl Window {
 fn the_first_look_shows_the_plaza_playing() {
     let mut window = Window::with(Stub::blind());
     window.key(Key::Tab, Modifiers::COMMAND);
+    window.key(Key::Tab, Modifiers::COMMAND);
     assert_eq!(window.harness.state().shown(), TabName::Motion);
     window.until(|w| w.harness.state().motion().predicted().is_some());
     let work = window.recording().unwrap();
@@ -140,6 +141,7 @@ fn the_first_look_shows_the_plaza_playing() {
     let paused = window.recording().unwrap().secs;
     window.harness.run_steps(5);
     assert_eq!(window.recording().unwrap().secs, paused);
+    window.key(Key::Tab, Modifiers::COMMAND | Modifiers::SHIFT);
     window.key(Key::Tab, Modifiers::COMMAND | Modifiers::SHIFT);
     assert_eq!(window.harness.state().shown(), TabName::Face);
 }

@@ -2,6 +2,7 @@
 
 mod detect;
 mod evaluate;
+mod figure;
 mod grouping;
 
 use anyhow::Result;
@@ -12,6 +13,7 @@ pub fn run(command: &PoseCommand) -> Result<()> {
     match command {
         PoseCommand::Detect(args) => detect::run(args),
         PoseCommand::Evaluate(args) => evaluate::run(args),
+        PoseCommand::Figure(args) => figure::run(args),
         PoseCommand::Group(args) => grouping::group(args),
         PoseCommand::EvaluateGrouping(args) => grouping::evaluate(args),
     }
