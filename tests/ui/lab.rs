@@ -19,6 +19,7 @@ fn window() -> Harness<'static, App> {
         clipboard: std::sync::Arc::<super::Board>::default(),
         recovery: None,
         motion: Box::new(|| Ok(std::sync::Arc::new(super::motion::Ahead))),
+        pose: Box::new(|| Ok(std::sync::Arc::new(super::pose::Everywhere))),
         files: std::sync::Arc::new(|_| Vec::new()),
     };
     let mut harness = Harness::builder()

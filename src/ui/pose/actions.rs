@@ -32,7 +32,10 @@ impl PoseTab {
         };
         let count = poses.kept().count();
         let noun = if count == 1 { "person" } else { "people" };
-        format!("{count} {noun} in {:.0} ms", poses.secs * 1e3)
+        match poses.secs {
+            secs if secs < 9.95 => format!("{count} {noun} in {:.0} ms", secs * 1e3),
+            secs => format!("{count} {noun} in {secs:.0} s"),
+        }
     }
 
     /// Keys that only this tab has.

@@ -30,8 +30,8 @@ fn widths(part: Part) -> Widths {
             dot: [2.2, 0.006],
         },
         Part::Face => Widths {
-            line: [0.5, 0.0012],
-            dot: [1.0, 0.002],
+            line: [0.4, 0.0012],
+            dot: [0.6, 0.0022],
         },
         Part::LeftHand | Part::RightHand => Widths {
             line: [0.8, 0.002],

@@ -239,7 +239,7 @@ impl PoseTab {
             Waiting::FindAgain => (
                 "Find people again?",
                 "The corrections in this photo would be lost.",
-                "Find again",
+                "Find anyway",
             ),
             _ => ("Open other photos?", LOST, "Open anyway"),
         };

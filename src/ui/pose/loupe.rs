@@ -77,10 +77,8 @@ impl PoseTab {
             ui.label(RichText::new(text).color(theme::colors(ui).weak));
             return;
         };
-        theme::title_ui(
-            ui,
-            &format!("What the networks saw of person {}", person + 1),
-        );
+        theme::title_ui(ui, &format!("Person {}, close up", person + 1))
+            .on_hover_text("What the networks for face and hands saw");
         ui.add_space(theme::SPACE_SMALL);
         let is_here = self.loupe.here == Some((self.current, person));
         let room = ui.available_size();
@@ -94,9 +92,10 @@ impl PoseTab {
                 ui.label(name);
                 if let (Some((region, _)), Some(state)) = (picture, state) {
                     let score = state.person.part_score(part);
-                    let mirror = if region.mirrored { "mirrored · " } else { "" };
-                    let text = format!("{mirror}{:.0} px · {score:.2}", region.side);
-                    ui.label(RichText::new(text).small().color(theme::colors(ui).weak));
+                    let text = format!("{:.0} px · {score:.2}", region.side);
+                    let text = RichText::new(text).small().color(theme::colors(ui).weak);
+                    let tip = "Side of this part of the photo, and how sure the network is";
+                    ui.add(egui::Label::new(text).truncate()).on_hover_text(tip);
                 }
             });
             let (rect, response) = ui.allocate_exact_size(vec2(side, side), Sense::click());
@@ -115,10 +114,13 @@ impl PoseTab {
                         ui.painter()
                             .rect_stroke(rect, 0.0, line, egui::StrokeKind::Inside);
                     }
-                    if response
-                        .on_hover_text("Click to see this part of the photo")
-                        .clicked()
-                    {
+                    let tip = match region.mirrored {
+                        true => {
+                            "Seen in a mirror, as the network for hands knows right ones. Click to see this part of the photo"
+                        }
+                        false => "Click to see this part of the photo",
+                    };
+                    if response.on_hover_text(tip).clicked() {
                         zoom = Some(*region);
                     }
                 }
@@ -161,17 +163,21 @@ fn points_ui(
         let color = Color32::from_rgba_unmultiplied(r, g, b, (opacity * 235.0) as u8);
         is_there.then(|| (rect.min + vec2(x, y) * rect.size(), color))
     };
+    let (line, dot) = match part {
+        Part::Face => (0.7, 0.9),
+        _ => (1.2, 1.8),
+    };
     for [a, b] in LIMBS.iter().chain(&FACE_LIMBS) {
         if part.range().contains(a)
             && part.range().contains(b)
             && let (Some((from, _)), Some((to, color))) = (seen(*a), seen(*b))
         {
-            painter.line_segment([from, to], Stroke::new(1.2, color));
+            painter.line_segment([from, to], Stroke::new(line, color));
         }
     }
     for index in part.range() {
         if let Some((at, color)) = seen(index) {
-            painter.circle_filled(at, 1.9, color);
+            painter.circle_filled(at, dot, color);
         }
     }
 }

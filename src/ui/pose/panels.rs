@@ -103,9 +103,10 @@ impl PoseTab {
             }
         });
         let is_on = &mut settings.pose.loupe;
-        let button = Button::selectable(*is_on, RichText::new(icon::SEARCH).size(16.0));
+        let button = Button::selectable(*is_on, RichText::new(icon::FACE).size(16.0));
         let button = button.min_size(vec2(theme::ROW_HEIGHT + 4.0, theme::ROW_HEIGHT));
-        let response = ui.add(button).accessible_name("Loupe");
+        let response = ui.add_enabled(self.look == Look::Poses, button);
+        let response = response.accessible_name("Loupe");
         if response
             .on_hover_text("What the networks saw of face and hands")
             .clicked()
@@ -120,6 +121,7 @@ impl PoseTab {
             match self.look {
                 Look::Poses => {
                     self.people_ui(ui, &settings.pose);
+                    self.truth_ui(ui);
                     self.keypoint_ui(ui);
                     ui.add_space(theme::SPACE_LARGE);
                     self.parts_ui(ui, &mut settings.pose);
@@ -196,7 +198,6 @@ impl PoseTab {
                 oks: oks(person),
             })
             .collect();
-        let (missed, mean) = comparison.map_or((0, None), |c| (c.missed.len(), c.mean()));
         if rows.is_empty() {
             ui.label(RichText::new("Nobody was found").color(colors.weak));
         }
@@ -257,12 +258,13 @@ impl PoseTab {
             self.keypoint = None;
             self.person = (self.person != Some(person)).then_some(person);
         }
-        self.truth_ui(ui, missed, mean);
     }
 
     /// What the labels say of the photo.
-    fn truth_ui(&mut self, ui: &mut egui::Ui, missed: usize, mean: Option<f64>) {
+    fn truth_ui(&mut self, ui: &mut egui::Ui) {
         let Some((path, _)) = &self.truth else { return };
+        let comparison = self.comparison();
+        let (missed, mean) = comparison.map_or((0, None), |c| (c.missed.len(), c.mean()));
         let weak = theme::colors(ui).weak;
         ui.add_space(theme::SPACE);
         let mut close = false;
@@ -285,10 +287,16 @@ impl PoseTab {
         });
         let text = match (self.truth_here(), mean) {
             (None, _) => "They say nothing of this photo".to_owned(),
+            (Some(image), _) if self.poses().is_none() => {
+                format!("{} labelled people", image.people.len())
+            }
             (Some(_), None) => "Nobody has a labelled keypoint here".to_owned(),
             (Some(_), Some(mean)) => {
-                let noun = if missed == 1 { "person" } else { "people" };
-                format!("Mean OKS {mean:.2} · {missed} labelled {noun} missed")
+                let missed = match missed {
+                    0 => "nobody missed".to_owned(),
+                    missed => format!("{missed} missed"),
+                };
+                format!("Mean OKS {mean:.2} · {missed}")
             }
         };
         ui.label(RichText::new(text).color(weak))

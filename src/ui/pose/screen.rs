@@ -15,7 +15,7 @@ use crate::ui::tab::Tab;
 use crate::ui::theme;
 
 /// Width of the crops at the side.
-const LOUPE_WIDTH: f32 = 180.0;
+const LOUPE_WIDTH: f32 = 190.0;
 
 impl Tab for PoseTab {
     fn logic(&mut self, ctx: &egui::Context, settings: &mut Settings, log: &mut Log) {

@@ -128,6 +128,27 @@ pub enum Value {
     Saved(Purpose, PathBuf),
 }
 
+impl Value {
+    /// Whether it belongs to one of the photos that were open when it was asked for.
+    pub(super) fn is_of_a_photo(&self) -> bool {
+        match self {
+            Self::Shown(_)
+            | Self::Failed(..)
+            | Self::Found { .. }
+            | Self::Inside(..)
+            | Self::Heat(..)
+            | Self::Crops(_)
+            | Self::Thumb(..) => true,
+            Self::Models(_)
+            | Self::Listed(_)
+            | Self::Annotations(..)
+            | Self::Chosen(..)
+            | Self::NoDialog(..)
+            | Self::Saved(..) => false,
+        }
+    }
+}
+
 /// Looks through what the user has named.
 pub fn list(paths: &[PathBuf], out: &Out<Value>) -> Result<()> {
     out.progress(0.1, "Looking through the files")?;

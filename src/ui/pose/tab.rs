@@ -110,6 +110,8 @@ pub struct PoseTab {
     pub(super) inside: Option<(usize, Arc<Inside>)>,
     heat: Option<(usize, usize, Arc<HeatmapTexture>)>,
     pub(super) loupe: Loupe,
+    /// Grows with each list of photos that is opened.
+    list: u64,
     /// What was begun for the photo on the screen, so that what failed or was cancelled is not begun again.
     begun: Vec<Job>,
     pub(super) truth: Option<(PathBuf, Annotations)>,
@@ -148,6 +150,7 @@ impl PoseTab {
             inside: None,
             heat: None,
             loupe: Loupe::default(),
+            list: 0,
             begun: Vec::new(),
             truth: None,
             compared: None,
@@ -232,6 +235,7 @@ impl PoseTab {
         for job in [Job::Thumbs, Job::FindAll, Job::Heat] {
             self.jobs.cancel(job);
         }
+        self.list += 1;
         self.photos = sources.into_iter().map(Entry::new).collect();
         self.thumbs.clear();
         self.in_strip = 0..0;
@@ -301,8 +305,11 @@ impl PoseTab {
         settings: &mut Settings,
         log: &mut Log,
     ) {
+        let list = self.list;
         for (job, arrival) in self.jobs.poll() {
             match arrival {
+                // Other photos were opened by what arrived just before.
+                Arrival::Value(value) if list != self.list && value.is_of_a_photo() => {}
                 Arrival::Value(value) => self.take(ctx, value, settings, log),
                 Arrival::Ended(Some(error)) => {
                     if job == Job::Models {
