@@ -348,7 +348,7 @@ fn corrections_are_not_lost_without_a_question() {
     window.click("Keep working");
     assert_eq!(window.harness.state().pose().photos().len(), 3);
 
-    window.key(Key::F, Modifiers::SHIFT);
+    window.key(Key::R, Modifiers::NONE);
     window.click("Find anyway");
     window.until(|w| w.poses().is_some_and(|p| !p.can_undo()));
     window.calm();
@@ -456,7 +456,7 @@ fn the_grouping_is_stepped_through() {
     let step = |w: &Window| w.harness.state().pose().inside().unwrap().1;
     assert_eq!(step(&window), 0);
     assert!(window.harness.query_by_label("Candidates").is_some());
-    window.key(Key::Period, Modifiers::NONE);
+    window.key(Key::ArrowDown, Modifiers::NONE);
     assert_eq!(step(&window), 1);
     window.harness.step();
     assert!(
@@ -502,7 +502,7 @@ fn a_photo_that_cannot_be_read_is_told_and_stops_no_other() {
     window.calm();
     assert!(window.harness.state().pose().photos()[0].error.is_some());
     assert!(window.message().contains("1.png"), "{}", window.message());
-    window.key(Key::F, Modifiers::COMMAND | Modifiers::SHIFT);
+    window.key(Key::R, Modifiers::SHIFT);
     window.calm();
     let photos = window.harness.state().pose().photos();
     let known: Vec<bool> = photos.iter().map(|e| e.poses.is_some()).collect();

@@ -1,6 +1,6 @@
 //! What keys and buttons of the pose tab do, and the words in the bar at the bottom.
 
-use eframe::egui::{self, Key, Modifiers};
+use eframe::egui;
 
 use super::files::Waiting;
 use super::inside::{self, Look};
@@ -17,7 +17,7 @@ impl PoseTab {
             _ if self.photos.is_empty() => "",
             Look::Poses => "Click a person or a keypoint · drag a keypoint to correct it",
             Look::Heat => "↑ ↓ other joints · W goes on to the grouping",
-            Look::Grouping => ", and . step through the passes",
+            Look::Grouping => "↑ ↓ step through the passes",
         };
         match self.photos.len() > 1 && !text.is_empty() {
             true => format!("{text} · ← → other photos"),
@@ -35,41 +35,6 @@ impl PoseTab {
         match poses.secs {
             secs if secs < 9.95 => format!("{count} {noun} in {:.0} ms", secs * 1e3),
             secs => format!("{count} {noun} in {secs:.0} s"),
-        }
-    }
-
-    /// Keys that only this tab has.
-    pub(super) fn keys(&mut self, ctx: &egui::Context, settings: &mut Settings) {
-        // A slider or a list that has the focus takes arrows itself.
-        let is_taken = ctx.text_edit_focused() || ctx.memory(|memory| memory.focused().is_some());
-        if is_taken || egui::Popup::is_any_open(ctx) {
-            return;
-        }
-        let pressed = |key| ctx.input_mut(|i| i.consume_key(Modifiers::NONE, key));
-        for (key, steps) in [
-            (Key::ArrowRight, 1),
-            (Key::ArrowLeft, -1),
-            (Key::End, isize::MAX),
-            (Key::Home, isize::MIN),
-        ] {
-            if pressed(key) {
-                self.go(steps);
-            }
-        }
-        for (key, steps) in [(Key::ArrowDown, 1), (Key::ArrowUp, -1)] {
-            if pressed(key) {
-                match self.look {
-                    Look::Heat => {
-                        let joint = self.joint.saturating_add_signed(steps);
-                        self.joint = joint.min(CENTRES);
-                    }
-                    Look::Grouping => self.step_pass(steps),
-                    Look::Poses => self.next_person(steps, settings.pose.person_score),
-                }
-            }
-        }
-        if pressed(Key::Backspace) {
-            self.delete();
         }
     }
 
@@ -104,16 +69,26 @@ impl PoseTab {
             }
             Action::NextPhoto => self.go(1),
             Action::PreviousPhoto => self.go(-1),
-            Action::NextPerson => self.next_person(1, least),
-            Action::PreviousPerson => self.next_person(-1, least),
+            Action::FirstPhoto => self.go(isize::MIN),
+            Action::LastPhoto => self.go(isize::MAX),
+            Action::NextPerson => self.next(1, least),
+            Action::PreviousPerson => self.next(-1, least),
             Action::NextLook => self.look = self.look.next(),
-            Action::NextPass => self.step_pass(1),
-            Action::PreviousPass => self.step_pass(-1),
+            Action::ToggleLoupe => settings.pose.loupe = !settings.pose.loupe,
             Action::FindAgain if self.shown.is_some() => self.wait(Waiting::FindAgain),
             Action::FindAll => self.find_all(),
             Action::Delete => self.delete(),
             Action::Cancel => self.cancel(),
             _ => {}
+        }
+    }
+
+    /// Goes to the next of what is looked at.
+    fn next(&mut self, steps: isize, least: f32) {
+        match self.look {
+            Look::Poses => self.next_person(steps, least),
+            Look::Heat => self.joint = self.joint.saturating_add_signed(steps).min(CENTRES),
+            Look::Grouping => self.step_pass(steps),
         }
     }
 

@@ -107,10 +107,8 @@ impl PoseTab {
         let button = button.min_size(vec2(theme::ROW_HEIGHT + 4.0, theme::ROW_HEIGHT));
         let response = ui.add_enabled(self.look == Look::Poses, button);
         let response = response.accessible_name("Loupe");
-        if response
-            .on_hover_text("What the networks saw of face and hands")
-            .clicked()
-        {
+        let tip = keys::tip(ui.ctx(), Action::ToggleLoupe);
+        if response.on_hover_text(tip).clicked() {
             *is_on = !*is_on;
         }
     }
@@ -417,7 +415,7 @@ impl PoseTab {
             .spacing([10.0, 6.0])
             .show(ui, |ui| {
                 ui.spacing_mut().slider_width = 84.0;
-                let label = ui.label("Of");
+                ui.label("Of");
                 egui::ComboBox::from_id_salt("joint")
                     .width(150.0)
                     .height(420.0)
@@ -428,7 +426,7 @@ impl PoseTab {
                         }
                     })
                     .response
-                    .labelled_by(label.id)
+                    .accessible_name("Heat map of")
                     .on_hover_text("↑ ↓ go through them");
                 ui.end_row();
                 let label = ui.label("Opacity");
@@ -448,7 +446,9 @@ impl PoseTab {
                         for map in ColorMap::ALL {
                             ui.selectable_value(&mut view.color_map, map, map.name());
                         }
-                    });
+                    })
+                    .response
+                    .accessible_name("Colours");
                 ui.end_row();
             });
         ui.add_space(theme::SPACE);
@@ -471,13 +471,13 @@ impl PoseTab {
         let people = inside.people.len();
         ui.horizontal(|ui| {
             let mut go = 0isize;
-            let tip = keys::tip(ui.ctx(), Action::PreviousPass);
+            let tip = keys::tip(ui.ctx(), Action::PreviousPerson);
             ui.add_enabled_ui(step > 0, |ui| {
                 if theme::icon_button_ui(ui, icon::LEFT, "Previous pass", &tip).clicked() {
                     go = -1;
                 }
             });
-            let tip = keys::tip(ui.ctx(), Action::NextPass);
+            let tip = keys::tip(ui.ctx(), Action::NextPerson);
             ui.add_enabled_ui(step < last, |ui| {
                 if theme::icon_button_ui(ui, icon::RIGHT, "Next pass", &tip).clicked() {
                     go = 1;

@@ -58,10 +58,6 @@ impl Tab for PoseTab {
         self.show_questions(ctx, &settings.pose);
     }
 
-    fn take_keys(&mut self, ctx: &egui::Context, settings: &mut Settings) {
-        self.keys(ctx, settings);
-    }
-
     fn act(&mut self, ctx: &egui::Context, action: Action, settings: &mut Settings) {
         self.do_action(ctx, action, settings);
     }

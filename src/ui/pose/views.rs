@@ -59,34 +59,25 @@ impl PoseTab {
     }
 
     fn empty_ui(&self, ui: &egui::Ui, rect: Rect) {
-        let colors = theme::colors(ui);
-        let painter = ui.painter();
-        let line = |dy: f32, text: &str, font: FontId, color| {
-            let at = rect.center() + vec2(0.0, dy);
-            painter.text(at, Align2::CENTER_CENTER, text, font, color);
+        let say = |heading: &str, text: &str| {
+            theme::empty_ui(ui, rect, icon::PEOPLE, heading, text);
         };
-        line(-44.0, icon::PEOPLE, FontId::proportional(44.0), colors.weak);
-        let small = FontId::proportional(12.5);
         if [Job::List, Job::Open]
             .iter()
             .any(|job| self.jobs.is_busy(*job))
         {
-            return line(0.0, "Opening the photo…", small, colors.weak);
+            return say("Opening the photo…", "");
         }
-        let heading = FontId::new(15.0, theme::strong());
-        let error = self.photos.get(self.current).and_then(|e| e.error.as_ref());
-        if let Some(error) = error {
-            line(4.0, "This photo cannot be shown", heading, colors.text);
-            let wrapped = painter.layout(error.clone(), small, colors.weak, rect.width() - 60.0);
-            let at = rect.center() + vec2(-wrapped.size().x / 2.0, 20.0);
-            painter.galley(at, wrapped, colors.weak);
-            return;
+        let entry = self.photos.get(self.current);
+        if let Some(error) = entry.and_then(|e| e.error.as_ref()) {
+            return say("This photo cannot be shown", error);
         }
-        line(4.0, "Drop photos or a folder here", heading, colors.text);
-        let tip = "Everyone's body, feet, face and hands will be found";
-        line(26.0, tip, small.clone(), colors.weak);
-        let tip = keys::tip_as(ui.ctx(), Action::Open, "Open photos");
-        line(46.0, &tip, small, colors.weak);
+        let keys = keys::keys_text(ui.ctx(), Action::Open);
+        let text = format!(
+            "Everyone's body, feet, face and hands will be found. {keys} opens photos, the menu above a folder; \
+             annotations in COCO's form can be dropped too, to compare with."
+        );
+        say("Drop photos or a folder here", &text);
     }
 
     /// The keypoint under the pointer, that of the person in focus before others; else the smallest person around it.
