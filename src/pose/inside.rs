@@ -54,7 +54,7 @@ pub fn look_inside(
         let (w, h) = (seen[0].min(planes.w), seen[1].min(planes.h));
         let rows = plane.chunks_exact(planes.w.max(1)).take(h);
         let data = rows.flat_map(|row| row.iter().take(w).copied()).collect();
-        Ok(Grid::from_vec(w, h, data)?)
+        Grid::from_vec(w, h, data)
     };
     let mut heat = Vec::with_capacity(BODY_KEYPOINTS + 1);
     for plane in planes.heat.chunks_exact(cells.max(1)) {

@@ -14,6 +14,8 @@ use crate::ui::{job_bar, question};
 
 /// The words of the bar's buttons are left out where less than this many points are free.
 const ROOM_FOR_WORDS: f32 = 300.0;
+/// The same for buttons that others come after.
+const ROOM_BEFORE_OTHERS: f32 = 490.0;
 
 /// A button with icon and words. Returns its action when it was clicked.
 fn text_button_ui(
@@ -22,9 +24,10 @@ fn text_button_ui(
     text: &str,
     action: Action,
     enabled: bool,
+    room: f32,
 ) -> egui::Response {
     // Beside the tabs of a small window there is room for the icons only.
-    let label = match ui.available_width() < ROOM_FOR_WORDS {
+    let label = match ui.available_width() < room {
         true => icon.to_owned(),
         false => format!("{icon}  {text}"),
     };
@@ -68,7 +71,7 @@ impl FaceTab {
             ),
             (icon::SAVE, "Save mask…", Action::SaveMask, can_save_mask),
         ] {
-            let response = text_button_ui(ui, icon, text, action, enabled);
+            let response = text_button_ui(ui, icon, text, action, enabled, ROOM_BEFORE_OTHERS);
             if action == Action::SaveResult {
                 self.hints.save_place = Some(response.rect);
             }
@@ -105,7 +108,8 @@ impl FaceTab {
         }
         if !settings.live {
             let action = Action::Render;
-            let response = text_button_ui(ui, icon::LIVE, "Render", action, has_edit);
+            let response =
+                text_button_ui(ui, icon::LIVE, "Render", action, has_edit, ROOM_FOR_WORDS);
             asked = asked.or(response.clicked().then_some(action));
         }
         if let Some(action) = asked {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use eframe::egui;
 
-use super::steps::{self, Purpose};
+use super::steps::{self, Labels, Purpose};
 use super::tab::{Job, PoseTab};
 use super::work::Source;
 use crate::photo::{EXTENSIONS, Listing};
 use crate::pose::annotation_export::Annotated;
-use crate::pose::annotations::Annotations;
 use crate::ui::dialog::{Ask, AskKind};
 use crate::ui::job_bar::Log;
 use crate::ui::question::question_ui;
@@ -81,22 +80,21 @@ impl PoseTab {
         self.photos.iter().any(|e| e.poses.is_some()) && !self.jobs.is_busy(Job::Save)
     }
 
-    pub(super) fn take_truth(&mut self, path: PathBuf, annotations: Annotations, log: &mut Log) {
-        for note in &annotations.notes {
+    pub(super) fn take_truth(&mut self, labels: Box<Labels>, log: &mut Log) {
+        for note in &labels.notes {
             log.warn(note.clone());
         }
-        let known = self.photos.iter();
-        let known = known.filter(|e| annotations.of_file(Path::new(&e.name)).is_some());
+        let known = self.photos.iter().filter(|e| labels.of(&e.name).is_some());
         let (known, all) = (known.count(), self.photos.len());
         if known == 0 {
             log.warn(format!(
                 "{} says nothing of these photos; open the photos that it names",
-                path.display()
+                labels.path.display()
             ));
         } else {
             log.done(format!("Labels of {known} of {all} photos"));
         }
-        self.truth = Some((path, annotations));
+        self.truth = Some(labels);
         self.forget_comparison();
     }
 

@@ -260,7 +260,8 @@ impl PoseTab {
 
     /// What the labels say of the photo.
     fn truth_ui(&mut self, ui: &mut egui::Ui) {
-        let Some((path, _)) = &self.truth else { return };
+        let Some(labels) = &self.truth else { return };
+        let path = &labels.path;
         let comparison = self.comparison();
         let (missed, mean) = comparison.map_or((0, None), |c| (c.missed.len(), c.mean()));
         let weak = theme::colors(ui).weak;

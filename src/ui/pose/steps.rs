@@ -1,6 +1,7 @@
 //! What the jobs of the pose tab do: open photos, find people, look inside, cut crops, make thumbnails, save.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +14,9 @@ use crate::job::Out;
 use crate::people::crop::Region;
 use crate::photo::{self, Listing};
 use crate::pose::annotation_export::{Annotated, annotations_json};
-use crate::pose::annotations::{Annotations, read_annotations, results_json};
+use crate::pose::annotations::{
+    AnnotatedImage, Annotations, ImageId, read_annotations, results_json,
+};
 use crate::pose::estimate::{PoseConfig, detect};
 use crate::pose::group_people::SIDE_PX;
 use crate::pose::grouping::Grouper;
@@ -105,6 +108,38 @@ pub struct Crops {
     pub pictures: [Option<(Region, Rgb)>; 3],
 }
 
+/// Labels to compare with, found by the names of photos at once: such files may speak of a hundred thousand.
+pub struct Labels {
+    pub path: PathBuf,
+    images: BTreeMap<ImageId, AnnotatedImage>,
+    by_name: HashMap<String, ImageId>,
+    /// What was left out of them, in plain words.
+    pub notes: Vec<String>,
+}
+
+impl Labels {
+    fn new(path: PathBuf, annotations: Annotations) -> Self {
+        let named = annotations.images.iter().filter_map(|(id, image)| {
+            let name = Path::new(&image.file_name).file_name()?;
+            Some((name.to_string_lossy().into_owned(), id.clone()))
+        });
+        Self {
+            path,
+            by_name: named.collect(),
+            images: annotations.images,
+            notes: annotations.notes,
+        }
+    }
+
+    /// What is said of a photo: by its file name, else by the number in it.
+    pub fn of(&self, name: &str) -> Option<&AnnotatedImage> {
+        match self.by_name.get(name) {
+            Some(id) => self.images.get(id),
+            None => self.images.get(&ImageId::of_file(Path::new(name))),
+        }
+    }
+}
+
 /// What comes from the jobs.
 pub enum Value {
     Models(Arc<dyn PoseSteps>),
@@ -122,7 +157,7 @@ pub enum Value {
     Heat(usize, usize, Arc<HeatmapTexture>),
     Crops(Box<Crops>),
     Thumb(usize, Option<Rgb>),
-    Annotations(PathBuf, Annotations),
+    Labels(Box<Labels>),
     Chosen(Purpose, Vec<PathBuf>),
     NoDialog(Purpose, Ask),
     Saved(Purpose, PathBuf),
@@ -141,7 +176,7 @@ impl Value {
             | Self::Thumb(..) => true,
             Self::Models(_)
             | Self::Listed(_)
-            | Self::Annotations(..)
+            | Self::Labels(_)
             | Self::Chosen(..)
             | Self::NoDialog(..)
             | Self::Saved(..) => false,
@@ -287,7 +322,7 @@ fn small(photo: &Rgb) -> Rgb {
 pub fn annotations(path: PathBuf, out: &Out<Value>) -> Result<()> {
     out.progress(0.1, "Reading the annotations")?;
     let read = read_annotations(&path)?;
-    out.value(Value::Annotations(path, read))?;
+    out.value(Value::Labels(Box::new(Labels::new(path, read))))?;
     Ok(())
 }
 

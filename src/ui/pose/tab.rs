@@ -1,19 +1,18 @@
 //! The pose tab: what it holds, what it does with what arrives from its jobs, and when it starts which.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use eframe::egui::{self, ColorImage, Rect, TextureHandle, TextureOptions};
 
 use super::inside::{self, Look};
 use super::loupe::Loupe;
-use super::steps::{self, Load, PoseSteps, Purpose, Shown, Value};
+use super::steps::{self, Labels, Load, PoseSteps, Purpose, Shown, Value};
 use super::views::Grab;
 use super::work::{Entry, Poses, Source, forget_old, touch};
 use super::{draw, files::Waiting};
 use crate::gpu::{Gpu, HeatmapLayer, HeatmapTexture, Layer, Lines, LinesLayer, PictureLayer};
-use crate::pose::annotations::{AnnotatedImage, Annotations};
+use crate::pose::annotations::AnnotatedImage;
 use crate::pose::compare::{Comparison, compare};
 use crate::pose::inside::Inside;
 use crate::raster::Rgb;
@@ -114,7 +113,7 @@ pub struct PoseTab {
     list: u64,
     /// What was begun for the photo on the screen, so that what failed or was cancelled is not begun again.
     begun: Vec<Job>,
-    pub(super) truth: Option<(PathBuf, Annotations)>,
+    pub(super) truth: Option<Box<Labels>>,
     /// Of photo and revision.
     compared: Option<(usize, u64, Comparison)>,
     /// Revisions of the photos whose people are being written.
@@ -362,7 +361,7 @@ impl PoseTab {
                 self.thumbs.insert(index, texture);
                 self.forget_thumbs();
             }
-            Value::Annotations(path, annotations) => self.take_truth(path, annotations, log),
+            Value::Labels(labels) => self.take_truth(labels, log),
             Value::Chosen(purpose, paths) => self.path_chosen(purpose, paths, &settings.pose),
             Value::NoDialog(purpose, ask) => {
                 self.path_question = Some(PathQuestion::new(purpose, ask));
@@ -491,9 +490,8 @@ impl PoseTab {
 
     /// Labels of the photo on the screen.
     pub(super) fn truth_here(&self) -> Option<&AnnotatedImage> {
-        let (_, annotations) = self.truth.as_ref()?;
         let entry = self.photos.get(self.current)?;
-        annotations.of_file(std::path::Path::new(&entry.name))
+        self.truth.as_ref()?.of(&entry.name)
     }
 
     fn compare_what_is_shown(&mut self) {
