@@ -67,8 +67,8 @@ impl PoseTab {
                     self.canvas.actual_size(place, size, ctx.pixels_per_point());
                 }
             }
-            Action::NextPhoto => self.go(1),
-            Action::PreviousPhoto => self.go(-1),
+            Action::NextInList => self.go(1),
+            Action::PreviousInList => self.go(-1),
             Action::FirstPhoto => self.go(isize::MIN),
             Action::LastPhoto => self.go(isize::MAX),
             Action::NextPerson => self.next(1, least),
