@@ -135,9 +135,8 @@ pub fn run(args: &ApplyArgs) -> Result<()> {
             return;
         };
         let made_of = fingerprint(&choices, photo);
-        let earlier = before.get(output).filter(|entry| {
-            entry.status != Status::Failed && entry.made_of == made_of && output.is_file()
-        });
+        let earlier = before.get(output);
+        let earlier = earlier.filter(|entry| entry.made_of == made_of && output.is_file());
         let entry = match earlier {
             Some(entry) => Entry {
                 status: Status::Skipped,
@@ -342,6 +341,8 @@ fn reports_in(folder: &Path) -> BTreeMap<PathBuf, Entry> {
         .filter_map(|path| std::fs::read(path).ok())
         .filter_map(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
         .flat_map(|report| report.photos)
+        // Another run's success must not hide behind it.
+        .filter(|entry| entry.status != Status::Failed)
         .map(|entry| (entry.output.clone(), entry))
         .collect()
 }

@@ -48,6 +48,7 @@ fn results_and_masks_are_exported_as_chosen() {
     window.key(Key::E, SHIFT_COMMAND);
     window.harness.get_by_label("Export mask…");
     window.key(Key::Escape, Modifiers::NONE);
+    window.settle();
     assert!(window.harness.query_by_label("Export mask…").is_none());
 }
 
