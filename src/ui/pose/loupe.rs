@@ -82,8 +82,9 @@ impl PoseTab {
         ui.add_space(theme::SPACE_SMALL);
         let is_here = self.loupe.here == Some((self.current, person));
         let room = ui.available_size();
-        let line = 18.0 + 2.0 * theme::SPACE_SMALL;
-        let side = room.x.min((room.y - 3.0 * line) / 3.0 - 6.0).max(60.0);
+        // Above each crop its title, and space between all of them.
+        let line = theme::ROW_HEIGHT + 4.0 * theme::SPACE_SMALL;
+        let side = room.x.min(room.y / 3.0 - line).max(60.0);
         let mut zoom = None;
         let state = self.poses().and_then(|p| p.people.get(person));
         for (place, (part, name)) in PARTS.into_iter().enumerate() {
