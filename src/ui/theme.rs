@@ -332,6 +332,14 @@ pub fn primary_button(ui: &egui::Ui, text: &str) -> egui::Button<'static> {
     egui::Button::new(text.color(colors.on_accent)).fill(colors.accent)
 }
 
+/// Plots on a panel: on the ground of fields, with a grid that stays behind its curves.
+pub fn plot_style(ui: &mut egui::Ui) {
+    let colors = colors(ui);
+    let visuals = ui.visuals_mut();
+    visuals.extreme_bg_color = colors.field;
+    visuals.widgets.noninteractive.fg_stroke.color = colors.weak;
+}
+
 /// The name of a setting, before its widget.
 pub fn field_label_ui(ui: &mut egui::Ui, text: &str) -> egui::Response {
     let color = colors(ui).weak;

@@ -25,7 +25,14 @@ fn everything_fits_at_the_smallest_size() {
         assert!(rect.left() >= last_right, "{name} lies on the one before");
         last_right = rect.right();
     }
-    for name in ["Background", "Choose a style photo", "Messages"] {
+    for name in [
+        "Background",
+        "Choose a style photo",
+        "Messages",
+        "Frame a face",
+        "Fit",
+        "Difference",
+    ] {
         assert!(
             screen.contains_rect(window.harness.get_by_label(name).rect()),
             "{name}"

@@ -296,6 +296,10 @@ impl FaceTab {
         if theme::icon_button_ui(ui, icon::FIT, "Fit", &tip).clicked() {
             asked = Some(Action::Fit);
         }
+        let tip = keys::tip(ui.ctx(), Action::FrameFace) + ": draw a box around it";
+        if super::options::toggle_ui(ui, self.framing, icon::FACE, "Frame a face", &tip) {
+            asked = Some(Action::FrameFace);
+        }
         if let Some(action) = asked {
             self.act(ui.ctx(), action, settings);
         }

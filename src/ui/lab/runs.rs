@@ -60,9 +60,9 @@ impl LabTab {
         }
         ui.add_space(theme::SPACE);
         let button = theme::primary_button(ui, "Start run");
-        let button = button.min_size(egui::vec2(ui.available_width(), 28.0));
         let tip = keys::tip(ui.ctx(), Action::StartRun);
-        if ui.add(button).on_hover_text(tip).clicked() {
+        let size = egui::vec2(ui.available_width(), 28.0);
+        if ui.add_sized(size, button).on_hover_text(tip).clicked() {
             self.start();
         }
         ui.add_space(theme::SPACE_LARGE);
@@ -111,8 +111,8 @@ impl LabTab {
         let size = ui.available_size();
         let (half, row) = (0.5 * size.x - theme::SPACE, 0.48 * size.y - theme::SPACE);
         ui.horizontal(|ui| {
-            self.curves_ui(ui, "Training loss", half, row, losses);
-            self.curves_ui(ui, "Accuracy, %", half, row, accuracies);
+            self.curves_ui(ui, "Training loss", &[], half, row, losses);
+            self.curves_ui(ui, "Accuracy, %", &[0.0, 100.0], half, row, accuracies);
         });
         let Some(run) = self.selected_run() else {
             return;
@@ -159,14 +159,17 @@ impl LabTab {
         &self,
         ui: &mut egui::Ui,
         title: &str,
+        spans: &[f64],
         width: f32,
         height: f32,
         of: fn(&[Sample]) -> Vec<(f64, f64)>,
     ) {
         ui.vertical(|ui| {
             theme::title_ui(ui, title);
-            Plot::new(title)
-                .width(width)
+            let plot = spans
+                .iter()
+                .fold(Plot::new(title), |plot, y| plot.include_y(*y));
+            plot.width(width)
                 .height(height - theme::ROW_HEIGHT)
                 .legend(Legend::default())
                 .show(ui, |plot| {

@@ -69,8 +69,7 @@ impl Tab for LabTab {
         egui::CentralPanel::no_frame().show(ui, |ui| {
             let area = ui.available_rect_before_wrap();
             ui.painter().rect_filled(area, 0.0, panel);
-            ui.painter()
-                .vline(area.left(), area.y_range(), (1.0, theme::colors(ui).line));
+            theme::plot_style(ui);
             frame.show(ui, |ui| match self.page {
                 Page::Runs => self.runs_main_ui(ui),
                 Page::Theory => {
