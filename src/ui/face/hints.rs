@@ -86,8 +86,9 @@ impl FaceTab {
                     self.classes.active_name(),
                     keys(Action::Undo)
                 ),
-                mask.center_bottom() - vec2(0.0, 0.14 * mask.height()),
-                Align::BOTTOM,
+                // Below the mouth, whatever the window's size.
+                mask.center_bottom() - vec2(0.0, 150.0),
+                Align::TOP,
             ),
             HintStep::Compare => (
                 "See it there",
