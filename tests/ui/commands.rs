@@ -2,6 +2,14 @@
 
 use super::*;
 
+impl Window {
+    /// The page of keys is longer than the window is high.
+    fn scroll_to(&mut self, name: &str) {
+        self.harness.get_by_label(name).scroll_to_me();
+        self.harness.run_steps(20);
+    }
+}
+
 #[test]
 fn the_palette_finds_and_does() {
     let mut window = Window::new();
@@ -23,6 +31,7 @@ fn keys_can_be_changed() {
     let mut window = Window::new();
     window.key(Key::F1, Modifiers::NONE);
     window.harness.run_steps(3);
+    window.scroll_to("Keys of undo");
     window.click("Keys of undo");
     window.key(Key::Q, Modifiers::NONE);
     window.harness.run_steps(2);
@@ -45,10 +54,7 @@ fn keys_that_are_taken_change_hands_and_do_nothing_meanwhile() {
     let painted = window.labels();
     window.key(Key::F1, Modifiers::NONE);
     window.harness.run_steps(3);
-    // Further down the page than the window is high.
-    let row = window.harness.get_by_label("Keys of take a snapshot");
-    row.scroll_to_me();
-    window.harness.run_steps(20);
+    window.scroll_to("Keys of take a snapshot");
     window.click("Keys of take a snapshot");
     window.key(Key::Z, Modifiers::COMMAND);
     window.harness.run_steps(2);

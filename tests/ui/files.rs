@@ -145,7 +145,7 @@ fn a_folder_is_gone_through_photo_by_photo() {
     window.settle();
     assert_eq!(window.message(), "This is the last photo");
     // Work that was not saved is asked for, and the place stays.
-    window.key(Key::Num0, Modifiers::NONE);
+    window.key(Key::Num1, Modifiers::NONE); // skin, where there is hair
     window.stroke(&[[120.0, 50.0]]);
     window.key(Key::PageUp, Modifiers::NONE);
     window.settle();

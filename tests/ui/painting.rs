@@ -348,3 +348,42 @@ fn without_live_nothing_is_rendered_until_asked_for() {
         "it is current already"
     );
 }
+
+#[test]
+fn a_stroke_within_one_slow_frame_is_painted_wherever_the_pointer_goes_next() {
+    let mut window = Window::new();
+    window.key(Key::Num0, Modifiers::NONE);
+    let hair = window.count(id::HAIR);
+    let ends = [window.at([90.0, 258.0]), window.at([130.0, 258.0])];
+    window.harness.hover_at(ends[0]);
+    window.button(ends[0], PointerButton::Primary, true, Modifiers::NONE);
+    window.harness.hover_at(ends[1]);
+    window.button(ends[1], PointerButton::Primary, false, Modifiers::NONE);
+    window.harness.hover_at(pos2(500.0, 690.0));
+    window.settle();
+    assert!(window.count(id::HAIR) > hair + 800);
+    // What lies in front of the canvas takes the press.
+    window.key(Key::F1, Modifiers::NONE);
+    window.harness.run_steps(3);
+    let before = window.labels();
+    let front = window.harness.get_by_label("Back to the usual keys").rect();
+    assert!(window.canvas("Mask canvas").contains(front.left_center()));
+    window.harness.hover_at(front.left_center());
+    window.button(
+        front.left_center(),
+        PointerButton::Primary,
+        true,
+        Modifiers::NONE,
+    );
+    window.button(
+        front.left_center(),
+        PointerButton::Primary,
+        false,
+        Modifiers::NONE,
+    );
+    window.settle();
+    assert!(
+        window.labels() == before,
+        "nothing is painted through a window"
+    );
+}

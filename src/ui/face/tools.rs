@@ -183,27 +183,27 @@ pub enum Touch {
     Release,
 }
 
-/// Everything the primary button did since the last frame: every position, so that a fast stroke keeps its shape.
+/// Everything the primary button did since the last frame: every position, so that a fast stroke keeps its shape. Where
+/// the pointer is by now says nothing of where it was pressed: a frame may be slow.
 pub fn touches(ui: &egui::Ui, response: &egui::Response, image_from_ui: ImageFromUi) -> Vec<Touch> {
-    let over = response.contains_pointer();
-    let inside = |pos: Pos2| over && response.rect.contains(pos);
-    ui.input(|input| {
-        let touch = |event: &Event| match *event {
-            Event::PointerButton {
-                pos,
-                button: PointerButton::Primary,
-                pressed,
-                ..
-            } => match pressed {
-                true => inside(pos).then(|| Touch::Press(image_from_ui.apply(pos))),
-                false => Some(Touch::Release),
-            },
-            Event::PointerMoved(pos) => Some(Touch::Move(image_from_ui.apply(pos))),
-            Event::PointerGone => Some(Touch::Release),
-            _ => None,
-        };
-        input.events.iter().filter_map(touch).collect()
-    })
+    let is_on_top = |pos: Pos2| ui.ctx().layer_id_at(pos) == Some(response.layer_id);
+    let inside = |pos: Pos2| response.rect.contains(pos) && is_on_top(pos);
+    let touch = |event: Event| match event {
+        Event::PointerButton {
+            pos,
+            button: PointerButton::Primary,
+            pressed,
+            ..
+        } => match pressed {
+            true => inside(pos).then(|| Touch::Press(image_from_ui.apply(pos))),
+            false => Some(Touch::Release),
+        },
+        Event::PointerMoved(pos) => Some(Touch::Move(image_from_ui.apply(pos))),
+        Event::PointerGone => Some(Touch::Release),
+        _ => None,
+    };
+    let events = ui.input(|input| input.events.clone());
+    events.into_iter().filter_map(touch).collect()
 }
 
 /// The brush after the wheel was turned with Ctrl or Alt held.
