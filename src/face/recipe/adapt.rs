@@ -98,12 +98,21 @@ impl Replay {
         let (before, after) = (lift(&own), lift(&edited));
         let mut labels = mask.data.clone();
         for (label, (before, after)) in labels.iter_mut().zip(before.data.iter().zip(&after.data)) {
-            if before != after {
+            // What is removed goes even where it is too thin to have come back through the crop.
+            let is_left =
+                self.is_removed(*label) && !self.is_removed(*after) && *after != id::BACKGROUND;
+            if before != after || is_left {
                 *label = *after;
             }
         }
         let rect = mask.bounds();
         Patch { rect, labels }.trimmed(mask)
+    }
+
+    /// Whether the edit left nothing of a class.
+    fn is_removed(&self, class: u8) -> bool {
+        let class = usize::from(class).min(CLASS_COUNT - 1);
+        self.to[class].is_none() && self.from[class].is_some()
     }
 
     /// The other face's mask in the crop, edited.
@@ -137,7 +146,7 @@ impl Replay {
         let near = |v: f32| (v.max(0.0) as usize).min(SIDE - 1);
         let (i, j) = (near(there[0]), near(there[1]));
         let class = |v: u8| usize::from(v).min(CLASS_COUNT - 1);
-        let is_removed = self.to[class(own)].is_none() && self.from[class(own)].is_some();
+        let is_removed = self.is_removed(own);
         if !is_removed && self.reach.get(i, j) != Some(&1) {
             return None;
         }
