@@ -399,6 +399,39 @@ pub fn initialise(vars: &VarMap, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Draws the weights of a fresh network again, from `seed`: candle's own draws cannot be repeated. Matrices get the
+/// normal numbers of He et al. 2015, drawn biases become zero, constants stay.
+///
+/// # Errors
+/// When a variable cannot be read or set.
+pub fn draw_weights(vars: &VarMap, seed: u64) -> Result<()> {
+    let Ok(data) = vars.data().lock() else {
+        bail!("the variables are locked by a failed thread")
+    };
+    let by_name: BTreeMap<_, _> = data.iter().collect();
+    for (nth, var) in by_name.into_values().enumerate() {
+        let old = var.flatten_all()?.to_vec1::<f32>()?;
+        if old.windows(2).all(|pair| pair[0] == pair[1]) {
+            continue;
+        }
+        let fan_in: usize = var.dims().iter().skip(1).product();
+        let spread = match var.rank() {
+            0 | 1 => 0.0,
+            _ => (2.0 / fan_in.max(1) as f64).sqrt(),
+        };
+        let rng = &mut rng_of_step(seed, nth);
+        let new = old.iter().map(|_| (spread * normal(rng)) as f32).collect();
+        var.set(&Tensor::from_vec(new, var.shape(), &Device::Cpu)?)?;
+    }
+    Ok(())
+}
+
+/// A standard normal number (Box & Muller 1958).
+pub fn normal(rng: &mut impl rand::Rng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random_range(1e-12..1.0), rng.random());
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
 /// Random numbers of one step: the same for the same seed and step, however often the run was resumed.
 pub fn rng_of_step(seed: u64, step: usize) -> rand::rngs::SmallRng {
     rand::rngs::SmallRng::seed_from_u64(seed ^ (step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))

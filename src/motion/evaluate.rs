@@ -11,7 +11,6 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use rand::Rng;
 use serde::Serialize;
 
 use super::data::{FOLDS, Recording, TEST_PEOPLE, fold_part};
@@ -21,7 +20,7 @@ use super::moments::{Moment, is_scored};
 use super::predict::{Care, predict};
 use super::{Future, Futures, OBS_LEN, Past, SAMPLES};
 use crate::job::Out;
-use crate::training::rng_of_step;
+use crate::training::{normal, rng_of_step};
 
 /// Standard deviation of the sampled headings, in radians.
 const ANGLE: f64 = 12.5 * std::f64::consts::PI / 180.0;
@@ -287,12 +286,6 @@ fn going_on(past: &Past, changes: &[(f64, f64)]) -> Futures {
         samples: samples.collect(),
         weights: vec![1.0 / changes.len().max(1) as f32; changes.len()],
     }
-}
-
-/// A standard normal number (Box & Muller 1958).
-fn normal(rng: &mut impl Rng) -> f64 {
-    let (u, v): (f64, f64) = (rng.random_range(1e-12..1.0), rng.random());
-    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
 /// Means over rows; people are added up. A measure that one row has not is left out for all.

@@ -26,7 +26,9 @@ use super::grouping_scenes::{Label, LabelledScene, Noise, counts, imagine};
 use super::keypoints::{Part, Person};
 use super::metrics::{Measure, Truth, oks};
 use crate::job::Out;
-use crate::training::{Adam, AdamConfig, RunDir, SmoothLoss, cosine_rate, rng_of_step};
+use crate::training::{
+    Adam, AdamConfig, RunDir, SmoothLoss, cosine_rate, draw_weights, rng_of_step,
+};
 
 /// Settings of one run: flags, and `config.json` beside the checkpoint.
 #[derive(Clone, Debug, clap::Args, serde::Serialize, serde::Deserialize)]
@@ -272,6 +274,7 @@ fn run_training(
     ensure!(!scenes.is_empty(), "There are no scenes to train on");
     let vars = VarMap::new();
     let grouper = Grouper::load(VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
+    draw_weights(&vars, config.seed)?;
     let mut adam = Adam::new(
         &vars,
         AdamConfig {

@@ -94,21 +94,20 @@ fn a_short_training_learns_to_tell_neighbours_apart() {
         without: Vec::new(),
         run: folder.path().to_owned(),
         resume: false,
-        steps: 40,
+        steps: 80,
         batch: 1,
         rate: 5e-3,
         folds: 0,
         sides: vec![512],
         assembled: 0,
         imagined: 0.0,
-        every: 40,
+        every: 80,
         seed: 1,
     };
     let scene = scene(3);
     let adam = run_training(&config, &[&scene], &[], &run, false, &Out::silent()).unwrap();
     let grouper = Grouper::load(adam.mean_builder().unwrap()).unwrap();
     let grouping = grouper.group(&scene.proposal).unwrap();
-    // Weights start at random, so a joint or two may be left out after so few steps.
     let whole = grouping.groups.iter().filter(|g| g.members.len() >= 14);
     assert_eq!(whole.count(), 3, "{:?}", grouping.groups);
     let people = people_of_groups(&scene.proposal, &grouping);
