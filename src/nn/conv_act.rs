@@ -25,7 +25,7 @@ pub struct ConvAct {
 }
 
 impl ConvAct {
-    /// `weight` [outputs, inputs, kernel, kernel] and `bias` [outputs] from `vb`.
+    /// `weight` [outputs, inputs, kernel, kernel] and `bias` `[outputs]` from `vb`.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
@@ -40,7 +40,7 @@ impl ConvAct {
         Self::load(shape, inputs * kernel * kernel, act, true, vb)
     }
 
-    /// Each channel by itself: `weight` [channels, 1, kernel, kernel] and `bias` [channels].
+    /// Each channel by itself: `weight` [channels, 1, kernel, kernel] and `bias` `[channels]`.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
