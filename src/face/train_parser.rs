@@ -17,7 +17,9 @@ use crate::nn::losses::{SegmentationLoss, segmentation};
 use crate::nn::norms::{NormKind, Norms};
 use crate::people::face_mesh::FaceMesh;
 use crate::raster::{Grid, resize_labels, rgb_to_tensor};
-use crate::training::{Adam, AdamConfig, Ranks, RunDir, cosine_rate, initialise, rng_of_step};
+use crate::training::{
+    Adam, AdamConfig, Ranks, RunDir, SmoothLoss, cosine_rate, initialise, rng_of_step,
+};
 use crate::weights::Store;
 use anyhow::{Context as _, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -316,7 +318,8 @@ pub fn train(config: &TrainParser, ranks: &Ranks, out: &Out<()>) -> Result<()> {
         },
         None => VARIATION,
     };
-    let (mut best, mut last_saved, mut running) = (best_so_far(&run), Instant::now(), None::<f64>);
+    let (mut best, mut last_saved, mut running) =
+        (best_so_far(&run), Instant::now(), SmoothLoss::default());
     let mut since = (Instant::now(), first);
     for step in first..config.steps {
         let seeds: Vec<u64> = {
@@ -374,8 +377,7 @@ pub fn train(config: &TrainParser, ranks: &Ranks, out: &Out<()>) -> Result<()> {
         let rate = cosine_rate(config.rate, step, config.steps, 200);
         adam.step(loss.backward()?, rate)?;
         let value = loss.to_scalar::<f32>()? as f64;
-        running = Some(running.map_or(value, |r| 0.98 * r + 0.02 * value));
-        let smooth = running.unwrap_or(value);
+        let smooth = running.add(value);
         out.progress(
             (step + 1) as f32 / config.steps as f32,
             format!("step {} of {}, loss {smooth:.3}", step + 1, config.steps),

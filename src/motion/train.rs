@@ -23,7 +23,9 @@ use super::predict::{futures_of, notes_of};
 use super::scene::Scene;
 use super::{Future, Futures, OBS_LEN, PRED_LEN, Past, SAMPLES};
 use crate::job::Out;
-use crate::training::{Adam, AdamConfig, Ranks, RunDir, cosine_rate, initialise, rng_of_step};
+use crate::training::{
+    Adam, AdamConfig, Ranks, RunDir, SmoothLoss, cosine_rate, initialise, rng_of_step,
+};
 
 /// Settings of one run: flags, and `config.json` beside the checkpoint.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, clap::Args)]
@@ -158,7 +160,8 @@ pub fn train(config: &TrainMotion, ranks: &Ranks, out: &Out<()>) -> Result<()> {
     }
     let settings = serde_json::to_vec_pretty(config)?;
     crate::photo::save_atomically(&run.file("config.json"), &settings)?;
-    let (mut best, mut running, started) = (best_so_far(&run), None::<f64>, Instant::now());
+    let (mut best, mut running, started) =
+        (best_so_far(&run), SmoothLoss::default(), Instant::now());
     for step in first..config.steps {
         let rng = &mut rng_of_step(ranks.seed(config.seed), step);
         let crowds = sampler.draw(config, rng);
@@ -176,8 +179,7 @@ pub fn train(config: &TrainMotion, ranks: &Ranks, out: &Out<()>) -> Result<()> {
             cosine_rate(config.rate, step, config.steps, 100),
         )?;
         let value = f64::from(loss.to_scalar::<f32>()?);
-        let smooth = running.map_or(value, |r| 0.98 * r + 0.02 * value);
-        running = Some(smooth);
+        let smooth = running.add(value);
         let done = step + 1;
         if done % 10 == 0 {
             out.progress(

@@ -9,6 +9,7 @@ use super::timeline::removal_words;
 use crate::gpu::ColorMap;
 use crate::motion::SAMPLES;
 use crate::motion::simulate::Place;
+use crate::ui::heat_look::{color_map_row_ui, opacity_row_ui};
 use crate::ui::keys::{self, Action};
 use crate::ui::settings::{BANDWIDTH_M, MotionView, Settings};
 use crate::ui::theme::{self, icon};
@@ -158,27 +159,8 @@ impl MotionTab {
                         .labelled_by(label.id)
                         .on_hover_text("Standard deviation of the kernel around each destination");
                     ui.end_row();
-                    let label = ui.label("Opacity");
-                    let mut percent = view.heat_opacity * 100.0;
-                    let slider = Slider::new(&mut percent, 0.0..=100.0)
-                        .fixed_decimals(0)
-                        .suffix(" %");
-                    if ui.add(slider).labelled_by(label.id).changed() {
-                        view.heat_opacity = percent / 100.0;
-                    }
-                    ui.end_row();
-                    ui.label("Colours");
-                    egui::ComboBox::from_id_salt("colour map")
-                        .width(110.0)
-                        .selected_text(view.color_map.name())
-                        .show_ui(ui, |ui| {
-                            for map in ColorMap::ALL {
-                                ui.selectable_value(&mut view.color_map, map, map.name());
-                            }
-                        })
-                        .response
-                        .accessible_name("Colours");
-                    ui.end_row();
+                    opacity_row_ui(ui, &mut view.heat_opacity);
+                    color_map_row_ui(ui, "colour map", &mut view.color_map);
                 });
             legend_ui(ui, view.color_map);
         });

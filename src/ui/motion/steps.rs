@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::work::{Id, Opened, Shown};
-use crate::gpu::{self, DensitySample, Gpu, HeatmapTexture, Layer, View, kernel_density};
+use crate::gpu::{DensitySample, Gpu, HeatmapTexture, Layer, kernel_density};
 use crate::job::Out;
 use crate::motion::dscmp::Dscmp;
 use crate::motion::export::{self, Exported, ExportedWalker};
@@ -16,8 +16,8 @@ use crate::motion::metrics::{self, Scores, Tally};
 use crate::motion::predict::{Care, predict_within};
 use crate::motion::scene::Scene;
 use crate::motion::{self, Future, Futures, Past, Point};
-use crate::photo;
 use crate::ui::dialog::{self, Ask, FileDialog};
+use crate::ui::picture::save_stack;
 use crate::weights::{Store, WeightsError};
 use candle_core::Device;
 
@@ -364,7 +364,7 @@ pub fn save_numbers(
     Ok(())
 }
 
-/// Draws the stack at the size of the picture, or half of it, …, and writes it.
+/// Draws the stack and writes it.
 pub fn save_png(
     stack: &[Layer],
     size: [usize; 2],
@@ -372,16 +372,7 @@ pub fn save_png(
     gpu: &Gpu,
     out: &Out<Value>,
 ) -> Result<()> {
-    const MAX_SIDE: usize = 4096;
-    out.progress(0.2, "Drawing the picture")?;
-    let k = size[0].max(size[1]).div_ceil(MAX_SIDE).max(1);
-    let view = View {
-        offset_in_image: [0.0; 2],
-        image_from_px: k as f32,
-    };
-    let picture = gpu::draw(gpu, view, stack, size[0].div_ceil(k), size[1].div_ceil(k))?;
-    out.progress(0.7, "Saving the picture")?;
-    photo::save_png(&path, &picture)?;
+    save_stack(stack, size, &path, gpu, out)?;
     out.value(Value::Saved(Purpose::SavePng, path))?;
     Ok(())
 }

@@ -7,10 +7,10 @@ use super::inside::{self, Look};
 use super::steps::Purpose;
 use super::tab::{Job, PoseTab};
 use super::views::readable;
-use crate::gpu::ColorMap;
 use crate::pose::draw::colour;
 use crate::pose::inside::CENTRES;
 use crate::pose::keypoints::Part;
+use crate::ui::heat_look::{color_map_row_ui, opacity_row_ui};
 use crate::ui::keys::{self, Action};
 use crate::ui::settings::{PoseView, Settings};
 use crate::ui::theme::{self, icon};
@@ -430,27 +430,8 @@ impl PoseTab {
                     .accessible_name("Heat map of")
                     .on_hover_text("↑ ↓ go through them");
                 ui.end_row();
-                let label = ui.label("Opacity");
-                let mut percent = view.heat_opacity * 100.0;
-                let slider = Slider::new(&mut percent, 0.0..=100.0)
-                    .fixed_decimals(0)
-                    .suffix(" %");
-                if ui.add(slider).labelled_by(label.id).changed() {
-                    view.heat_opacity = percent / 100.0;
-                }
-                ui.end_row();
-                ui.label("Colours");
-                egui::ComboBox::from_id_salt("heat colours")
-                    .width(110.0)
-                    .selected_text(view.color_map.name())
-                    .show_ui(ui, |ui| {
-                        for map in ColorMap::ALL {
-                            ui.selectable_value(&mut view.color_map, map, map.name());
-                        }
-                    })
-                    .response
-                    .accessible_name("Colours");
-                ui.end_row();
+                opacity_row_ui(ui, &mut view.heat_opacity);
+                color_map_row_ui(ui, "heat colours", &mut view.color_map);
             });
         ui.add_space(theme::SPACE);
         let weak = theme::colors(ui).weak;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use candle_core::Device;
 
 use super::work::Source;
-use crate::gpu::{self, Gpu, HeatmapTexture, Layer, PictureTexture, View};
+use crate::gpu::{Gpu, HeatmapTexture, Layer, PictureTexture};
 use crate::job::Out;
 use crate::people::crop::Region;
 use crate::photo::{self, Listing};
@@ -26,6 +26,7 @@ use crate::pose::networks::Networks;
 use crate::pose::zoomnet::Zoomed;
 use crate::raster::{Rgb, resize_rgb};
 use crate::ui::dialog::{self, Ask, FileDialog};
+use crate::ui::picture::save_stack;
 use crate::weights::Store;
 
 /// Side of the crops in the loupe, in pixels.
@@ -360,7 +361,7 @@ pub fn save_people(
     Ok(())
 }
 
-/// Draws the stack at the size of the photo, or half of it, …, and writes it.
+/// Draws the stack and writes it.
 pub fn save_png(
     stack: &[Layer],
     size: [usize; 2],
@@ -368,16 +369,7 @@ pub fn save_png(
     gpu: &Gpu,
     out: &Out<Value>,
 ) -> Result<()> {
-    const MAX_SIDE: usize = 4096;
-    out.progress(0.2, "Drawing the picture")?;
-    let k = size[0].max(size[1]).div_ceil(MAX_SIDE).max(1);
-    let view = View {
-        offset_in_image: [0.0; 2],
-        image_from_px: k as f32,
-    };
-    let picture = gpu::draw(gpu, view, stack, size[0].div_ceil(k), size[1].div_ceil(k))?;
-    out.progress(0.7, "Saving the picture")?;
-    photo::save_png(&path, &picture)?;
+    save_stack(stack, size, &path, gpu, out)?;
     out.value(Value::Saved(Purpose::SavePng, path))?;
     Ok(())
 }
