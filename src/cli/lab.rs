@@ -41,6 +41,10 @@ pub struct TrainLab {
     #[arg(long, value_name = "WEIGHTS.safetensors")]
     pub init: Option<PathBuf>,
 
+    /// Go on with the run in the folder, with its own settings
+    #[arg(long, conflicts_with = "init")]
+    pub resume: bool,
+
     /// Folder for settings, log, ratios and weights
     #[arg(short, long, value_name = "DIR", default_value = "runs/lab/train")]
     pub output: PathBuf,

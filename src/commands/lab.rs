@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use candle_core::DType;
 
 use super::{print, ranks};
 use crate::cli::lab::{CheckRanks, LabCommand, ParserNorms, TrainLab};
@@ -13,8 +12,9 @@ use crate::face::train_parser::{self, TrainParser};
 use crate::job::Out;
 use crate::lab::dataset::Digits;
 use crate::lab::experiments::{batch_size, decay, harden, theory};
-use crate::lab::run::{Run, Sample};
-use crate::lab::table::{Table, write};
+use crate::lab::run::{LabConfig, Run};
+use crate::lab::saved::{self, SavedRun};
+use crate::lab::table::Table;
 use crate::training::Ranks;
 
 pub fn run(command: &LabCommand) -> Result<()> {
@@ -40,26 +40,46 @@ fn train(args: &TrainLab) -> Result<()> {
 }
 
 fn train_as(args: &TrainLab, ranks: &Ranks) -> Result<()> {
-    let (train, held_out) = Digits::load(args.config.set)?;
-    let is_first = ranks.is_first();
-    let mut run = Run::new(
-        args.config.clone(),
-        (Arc::new(train), Arc::new(held_out)),
-        ranks.clone(),
-    )?;
-    if let Some(path) = &args.init {
-        run.net().initialise(path)?;
-    }
-    let folder = &args.output;
+    let (folder, is_first) = (&args.output, ranks.is_first());
+    let out = Out::<()>::to_stderr("lab");
+    let (mut saved, mut run) = match args.resume {
+        true => {
+            let (mut saved, checkpoint) = saved::open_to_go_on(folder)?;
+            let standing = &checkpoint.standing;
+            anyhow::ensure!(
+                standing.is_unfinished(),
+                "The run in {} has made all its {} steps",
+                folder.display(),
+                standing.steps
+            );
+            saved.samples.retain(|s| s.step <= standing.step);
+            let sets = read_digits(&saved.config)?;
+            let tell = |share| Ok(out.progress(share, "Finding the place")?);
+            let run = Run::resume(saved.config.clone(), sets, ranks.clone(), &checkpoint, tell)?;
+            (saved, run)
+        }
+        false => {
+            let config = args.config.clone();
+            let run = Run::new(config.clone(), read_digits(&config)?, ranks.clone())?;
+            if let Some(path) = &args.init {
+                run.net().initialise(path)?;
+            }
+            let saved = SavedRun {
+                name: config.title(),
+                config,
+                samples: Vec::new(),
+                checkpoint: None,
+            };
+            (saved, run)
+        }
+    };
     if is_first {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("Failed to create the folder {}", folder.display()))?;
-        let config = serde_json::to_string_pretty(&args.config).context("Failed to write JSON")?;
-        write(&folder.join("config.json"), config.as_bytes())?;
+        // Weights and log of an older run in the same folder are not of this one.
+        if !args.resume && saved::is_run(folder) {
+            saved::delete(folder)?;
+        }
+        saved::save(folder, &saved)?;
     }
-    let out = Out::<()>::to_stderr(format!("lab {}", args.config.norm));
-    let mut log = Table::new("Log", ["step", "loss", "accuracy"]);
-    let mut ratios = Table::new("Ratios", ["step", "layer", "set", "ratios", "decided"]);
     let accuracy = run.finish(|run, sample| {
         if !is_first {
             return Ok(());
@@ -70,14 +90,13 @@ fn train_as(args: &TrainLab, ranks: &Ranks) -> Result<()> {
             write!(note, ", {:.1} % right", 100.0 * accuracy).context("Failed to write text")?;
         }
         out.progress(step as f32 / steps as f32, note)?;
-        record(&mut log, &mut ratios, &sample);
+        saved.checkpoint = match sample.accuracy {
+            Some(_) => Some(run.checkpoint()?),
+            None => None,
+        };
+        saved.samples.push(sample);
         // What has been reached survives a rank that dies.
-        log.write_csv(&folder.join("log.csv"))?;
-        ratios.write_csv(&folder.join("ratios.csv"))?;
-        match sample.accuracy {
-            Some(_) => save(run, folder),
-            None => Ok(()),
-        }
+        saved::save(folder, &saved)
     })?;
     if is_first {
         print(format_args!(
@@ -88,25 +107,9 @@ fn train_as(args: &TrainLab, ranks: &Ranks) -> Result<()> {
     Ok(())
 }
 
-fn record(log: &mut Table, ratios: &mut Table, sample: &Sample) {
-    let accuracy = sample.accuracy.map_or(String::new(), |a| format!("{a:.4}"));
-    log.push([
-        sample.step.to_string(),
-        format!("{:.5}", sample.loss),
-        accuracy,
-    ]);
-    sample.push_ratios(ratios);
-}
-
-fn save(run: &Run, folder: &Path) -> Result<()> {
-    let notes = [("norm".to_string(), run.config().norm.to_string())].into();
-    let path = folder.join("weights.safetensors");
-    Ok(crate::weights::save(
-        &path,
-        &run.tensors(),
-        &notes,
-        DType::F32,
-    )?)
+fn read_digits(config: &LabConfig) -> Result<(Arc<Digits>, Arc<Digits>)> {
+    let (train, held_out) = Digits::load(config.set)?;
+    Ok((Arc::new(train), Arc::new(held_out)))
 }
 
 /// Trains the face parser once for each normalisation and compares what the logs end with.
@@ -178,8 +181,7 @@ fn last_line(path: &Path) -> Result<Vec<String>> {
 fn check_ranks(args: &CheckRanks) -> Result<()> {
     use crate::lab::check_ranks::{STEPS, TOLERANCE, compare};
     ranks::run(true, |ranks| {
-        let (train, held_out) = Digits::load(args.config.set)?;
-        let sets = (Arc::new(train), Arc::new(held_out));
+        let sets = read_digits(&args.config)?;
         let (rank, count) = (ranks.rank(), ranks.count());
         let found = compare(&args.config, &sets, ranks)?;
         if args.json {

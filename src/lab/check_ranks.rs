@@ -79,8 +79,9 @@ pub fn compare(
         whole.apply(&whole_grads)?;
         share.apply(&share_grads)?;
     }
-    for (name, a) in whole.tensors() {
-        if let Some(b) = share.tensors().get(&name) {
+    let shared = share.tensors()?;
+    for (name, a) in whole.tensors()? {
+        if let Some(b) = shared.get(&name) {
             found.weights = found.weights.max(largest_difference(&a, b)?);
         }
     }

@@ -127,6 +127,20 @@ impl Digits {
         out
     }
 
+    /// Every `nth` digit, and the others: what is learned from, and what choices are made on.
+    pub fn split(&self, nth: usize) -> (Self, Self) {
+        let (mut out, mut rest) = (Self::empty(), Self::empty());
+        for (i, &label) in self.labels.iter().enumerate() {
+            let to = match (i + 1) % nth.max(1) {
+                0 => &mut out,
+                _ => &mut rest,
+            };
+            to.pixels.extend(&self.pixels[i * PIXELS..][..PIXELS]);
+            to.labels.push(label);
+        }
+        (out, rest)
+    }
+
     /// Pictures [N, 1, 28, 28] and labels `[N]` (u32) of the digits with these numbers.
     ///
     /// # Errors
@@ -225,6 +239,16 @@ mod tests {
                 assert!(counts.iter().all(|&c| c > set.len() / 14), "{counts:?}");
             }
             assert_eq!(held_out.thinned(100).len(), 100);
+            let (chosen_on, rest) = train.split(4);
+            assert_eq!((chosen_on.len(), rest.len()), (2000, 6000));
+            assert_eq!(
+                chosen_on.pixels[..PIXELS],
+                train.pixels[3 * PIXELS..][..PIXELS]
+            );
+            assert_eq!(
+                rest.pixels[3 * PIXELS..][..PIXELS],
+                train.pixels[4 * PIXELS..][..PIXELS]
+            );
             let again = Digits::load(difficulty).unwrap().0;
             assert_eq!(train.pixels, again.pixels);
             let (xs, labels) = train.batch(&[0, 7999]).unwrap();

@@ -1,18 +1,17 @@
 //! A run that is watched while it trains: it can be paused, hardened and read out at any step.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use candle_core::{DType, Tensor};
 
+use super::checkpoint::Checkpoint;
 use super::dataset::Digits;
 use super::plot::{Axes, Series, plot};
 use super::run::{LabConfig, Run, Sample};
-use super::table::{Table, write};
+use super::table::Table;
 use crate::job::Out;
 use crate::training::Ranks;
 
@@ -22,6 +21,7 @@ pub struct Control {
     is_paused: Mutex<bool>,
     changed: Condvar,
     harden: AtomicBool,
+    stop: AtomicBool,
 }
 
 /// How often a paused run asks whether it was cancelled.
@@ -48,6 +48,19 @@ impl Control {
         self.harden.store(true, Relaxed);
     }
 
+    /// Ends the run before its next step; it tells what it can go on from.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+        self.pause(false);
+    }
+
+    fn is_paused(&self) -> bool {
+        *self
+            .is_paused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wait_while_paused<T>(&self, out: &Out<T>, fraction: f32) -> Result<()> {
         let mut paused = self
             .is_paused
@@ -62,32 +75,66 @@ impl Control {
     }
 }
 
-/// Trains and tells; ends early when cancelled. The samples carry everything there is to draw; `finished` gets the run
-/// itself at the end, to save its weights.
+/// Where a run starts.
+pub enum Start {
+    /// With fresh weights.
+    Fresh,
+    /// From where it stood; if it was at its end, with a quarter of its steps more at a tenth of the rate.
+    From(Arc<Checkpoint>),
+}
+
+/// What a run tells while it trains.
+pub enum News {
+    Sample(Sample),
+    /// What it can go on from: at each look, when it is paused, and when it ends.
+    Checkpoint(Arc<Checkpoint>),
+}
+
+/// Share of the steps that a finished run gets more when it goes on, and the factor of its rate.
+const MORE: (f64, f64) = (0.25, 0.1);
+
+/// Trains and tells; ends early when stopped or cancelled. The samples carry everything there is to draw.
 ///
 /// # Errors
 /// What a run says.
 pub fn watch<T>(
     config: LabConfig,
+    start: &Start,
     control: &Control,
     out: &Out<T>,
-    mut tell: impl FnMut(Sample) -> Result<()>,
+    mut tell: impl FnMut(News) -> Result<()>,
 ) -> Result<Run> {
     out.progress(0.0, "Reading digits")?;
     config.check()?;
     let (train, held_out) = Digits::load(config.set)?;
-    let mut run = Run::new(
-        config,
-        (Arc::new(train), Arc::new(held_out)),
-        Ranks::alone(),
-    )?;
+    let sets = (Arc::new(train), Arc::new(held_out));
+    let mut run = match start {
+        Start::Fresh => Run::new(config, sets, Ranks::alone())?,
+        Start::From(checkpoint) => {
+            Run::resume(config, sets, Ranks::alone(), checkpoint, |share| {
+                Ok(out.progress(share, "Finding the place")?)
+            })?
+        }
+    };
+    if let (step, steps) = run.progress()
+        && step >= steps
+    {
+        run.extend(((MORE.0 * steps as f64) as usize).max(1), MORE.1);
+    }
     let (_, steps) = run.progress();
-    let every = (steps / SAMPLES).max(1);
-    let (mut told, mut last) = (0, Instant::now());
+    let every = (run.config().steps(1) / SAMPLES).max(1);
+    let mut last = Instant::now();
     loop {
         let (step, _) = run.progress();
         let fraction = step as f32 / steps as f32;
-        control.wait_while_paused(out, fraction)?;
+        if control.is_paused() {
+            tell(News::Checkpoint(Arc::new(run.checkpoint()?)))?;
+            control.wait_while_paused(out, fraction)?;
+        }
+        if control.stop.load(Relaxed) {
+            tell(News::Checkpoint(Arc::new(run.checkpoint()?)))?;
+            return Ok(run);
+        }
         if control.harden.swap(false, Relaxed) {
             run.harden()?;
         }
@@ -97,14 +144,16 @@ pub fn watch<T>(
             break;
         }
         if step.is_multiple_of(every) {
-            let looks = told % SAMPLES_PER_LOOK == SAMPLES_PER_LOOK - 1;
+            let looks = (step / every).is_multiple_of(SAMPLES_PER_LOOK);
             let accuracy = if looks {
                 Some(run.accuracy(LOOK_DIGITS)?)
             } else {
                 None
             };
-            told += 1;
-            tell(run.sample(accuracy)?)?;
+            tell(News::Sample(run.sample(accuracy)?))?;
+            if looks {
+                tell(News::Checkpoint(Arc::new(run.checkpoint()?)))?;
+            }
         }
         if last.elapsed() > PAUSE_POLL {
             last = Instant::now();
@@ -113,21 +162,9 @@ pub fn watch<T>(
     }
     out.progress(1.0, "Looking at all held-out digits")?;
     let accuracy = run.accuracy(usize::MAX)?;
-    tell(run.sample(Some(accuracy))?)?;
+    tell(News::Sample(run.sample(Some(accuracy))?))?;
+    tell(News::Checkpoint(Arc::new(run.checkpoint()?)))?;
     Ok(run)
-}
-
-/// Weights and buffers by name.
-pub type Weights = Arc<BTreeMap<String, Tensor>>;
-
-/// A run to write out.
-pub struct Record {
-    /// What the user calls it.
-    pub name: String,
-    pub config: LabConfig,
-    pub samples: Vec<Sample>,
-    /// Weights, of a run that has ended.
-    pub weights: Option<Weights>,
 }
 
 /// Loss against step.
@@ -143,41 +180,24 @@ pub fn accuracies(samples: &[Sample]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Writes curves of all runs as CSV and PNG, and settings, ratios and weights of each, into a folder.
+/// Writes curves of all runs as CSV and PNG into a folder.
 ///
 /// # Errors
 /// If there is nothing to write or a file cannot be written.
-pub fn export(folder: &Path, records: &[Record]) -> Result<()> {
+pub fn export(folder: &Path, runs: &[(String, Vec<Sample>)]) -> Result<()> {
     ensure!(
-        records.iter().any(|r| !r.samples.is_empty()),
+        runs.iter().any(|(_, samples)| !samples.is_empty()),
         "There is nothing to export yet: start a run"
     );
     std::fs::create_dir_all(folder)
         .with_context(|| format!("Failed to create the folder {}", folder.display()))?;
     let mut curves = Table::new("Curves", ["run", "step", "loss", "accuracy"]);
-    for record in records {
-        let mut ratios = Table::new("Ratios", ["step", "layer", "set", "ratios", "decided"]);
-        for sample in &record.samples {
+    for (name, samples) in runs {
+        for sample in samples {
             let accuracy = sample.accuracy.map_or(String::new(), |a| format!("{a:.4}"));
-            let step = sample.step.to_string();
-            curves.push([
-                record.name.clone(),
-                step,
-                format!("{:.5}", sample.loss),
-                accuracy,
-            ]);
-            sample.push_ratios(&mut ratios);
-        }
-        let file = |rest: &str| folder.join(format!("{}-{rest}", file_name(&record.name)));
-        if !ratios.rows.is_empty() {
-            ratios.write_csv(&file("ratios.csv"))?;
-        }
-        let config =
-            serde_json::to_string_pretty(&record.config).context("Failed to write JSON")?;
-        write(&file("config.json"), config.as_bytes())?;
-        if let Some(weights) = &record.weights {
-            let notes = [("norm".to_string(), record.config.norm.to_string())].into();
-            crate::weights::save(&file("weights.safetensors"), weights, &notes, DType::F32)?;
+            let numbers = [sample.step.to_string(), format!("{:.5}", sample.loss)];
+            let row = std::iter::once(name.clone()).chain(numbers);
+            curves.push(row.chain([accuracy]));
         }
     }
     curves.write_csv(&folder.join("curves.csv"))?;
@@ -192,9 +212,9 @@ pub fn export(folder: &Path, records: &[Record]) -> Result<()> {
         ),
     ];
     for (name, title, y, points) in plots {
-        let series = records
+        let series = runs
             .iter()
-            .map(|r| Series::line(r.name.clone(), points(&r.samples)));
+            .map(|(name, samples)| Series::line(name.clone(), points(samples)));
         let series: Vec<Series> = series.filter(|s| !s.points.is_empty()).collect();
         if series.is_empty() {
             continue;
@@ -209,12 +229,6 @@ pub fn export(folder: &Path, records: &[Record]) -> Result<()> {
         plot(&folder.join(name), axes, &series)?;
     }
     Ok(())
-}
-
-/// Letters, digits and dashes of a name.
-fn file_name(name: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    name.chars().map(allowed).collect()
 }
 
 #[cfg(test)]
@@ -236,36 +250,67 @@ mod tests {
     }
 
     #[test]
-    fn a_watched_run_hardens_when_asked_and_exports() {
+    fn a_watched_run_hardens_when_asked_and_its_curves_are_exported() {
         let control = Control::default();
         control.harden();
-        let mut samples = Vec::new();
-        let run = watch(config(), &control, &Out::<()>::silent(), |s| {
-            samples.push(s);
-            Ok(())
-        })
+        let (mut samples, mut last) = (Vec::new(), None);
+        watch(
+            config(),
+            &Start::Fresh,
+            &control,
+            &Out::<()>::silent(),
+            |news| {
+                match news {
+                    News::Sample(sample) => samples.push(sample),
+                    News::Checkpoint(checkpoint) => last = Some(checkpoint),
+                }
+                Ok(())
+            },
+        )
         .unwrap();
         assert_eq!(samples.len(), 40);
         assert!(samples[0].ratios.iter().all(|r| r.decision[0].is_some()));
         let folder = tempfile::tempdir().unwrap();
-        let record = Record {
-            name: "SN, batch 4".to_string(),
-            config: config(),
-            samples,
-            weights: Some(Arc::new(run.tensors())),
-        };
-        export(folder.path(), &[record]).unwrap();
+        export(folder.path(), &[("SN, batch 4".to_string(), samples)]).unwrap();
         let csv = std::fs::read_to_string(folder.path().join("curves.csv")).unwrap();
         assert_eq!(csv.lines().count(), 41);
-        for file in [
-            "loss.png",
-            "accuracy.png",
-            "SN--batch-4-ratios.csv",
-            "SN--batch-4-weights.safetensors",
-        ] {
-            assert!(folder.path().join(file).exists(), "{file}");
-        }
+        assert!(folder.path().join("loss.png").exists());
         assert!(export(folder.path(), &[]).is_err());
+
+        // A finished run goes on with a quarter more.
+        let start = Start::From(last.unwrap());
+        let mut steps = Vec::new();
+        let control = Control::default();
+        watch(config(), &start, &control, &Out::<()>::silent(), |news| {
+            if let News::Sample(sample) = news {
+                assert!(sample.ratios.iter().all(|r| r.decision[0].is_some()));
+                steps.push(sample.step);
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(steps, (41..=50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_to_the_same_end() {
+        let end_of = |start: &Start, stop_at: Option<usize>| {
+            let (control, mut last) = (Control::default(), None);
+            let run = watch(config(), start, &control, &Out::<()>::silent(), |news| {
+                match news {
+                    News::Sample(s) if Some(s.step) == stop_at => control.stop(),
+                    News::Sample(_) => {}
+                    News::Checkpoint(checkpoint) => last = Some(checkpoint),
+                }
+                Ok(())
+            });
+            (run.unwrap().accuracy(200).unwrap(), last.unwrap())
+        };
+        let (accuracy, whole) = end_of(&Start::Fresh, None);
+        let (_, half) = end_of(&Start::Fresh, Some(17));
+        assert_eq!((half.standing.step, half.standing.steps), (17, 40));
+        let (again, end) = end_of(&Start::From(half), None);
+        assert_eq!((accuracy, &whole.standing), (again, &end.standing));
     }
 
     #[test]
@@ -274,7 +319,13 @@ mod tests {
         control.pause(true);
         let shared = Arc::clone(&control);
         let mut slot = Slot::new("run", |_| {});
-        slot.start(move |out| watch(config(), &shared, out, |s| Ok(out.value(s.step)?)).map(drop));
+        slot.start(move |out| {
+            watch(config(), &Start::Fresh, &shared, out, |news| match news {
+                News::Sample(sample) => Ok(out.value(sample.step)?),
+                News::Checkpoint(_) => Ok(()),
+            })
+            .map(drop)
+        });
         let mut paused = false;
         for _ in 0..2000 {
             for update in slot.poll() {

@@ -49,6 +49,8 @@ pub struct Net {
     stem: ConvNorm,
     blocks: Vec<Block>,
     head: Linear,
+    /// Values of a picture that the last layer sees.
+    features: usize,
     dropout: f64,
 }
 
@@ -94,6 +96,7 @@ impl Net {
         }
         let net = Self {
             head: Linear::new(from, CLASSES, 0.7, vb.pp("head"))?,
+            features: from,
             vars,
             norms,
             stem,
@@ -146,6 +149,15 @@ impl Net {
             ys = (&ys * Tensor::from_vec(mask, ys.shape(), ys.device())?)?;
         }
         self.head.forward(&ys)
+    }
+
+    /// Draws from `rng` what a training pass over `batch` pictures draws, without computing it.
+    pub fn skip(&self, batch: usize, rng: &mut SmallRng) {
+        if self.dropout > 0.0 {
+            for _ in 0..batch * self.features {
+                rng.random::<f64>();
+            }
+        }
     }
 
     /// What all its normalisation layers share.

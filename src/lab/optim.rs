@@ -1,7 +1,9 @@
 //! Gradient descent with momentum as the papers train: control parameters of SN at a tenth of the rate, without decay
 //! and with their gradient clipped to norm 1; decay on weights of convolutions only; gamma decay if asked for.
 
-use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail, ensure};
 use candle_core::{Tensor, Var, backprop::GradStore};
 
 /// Settings that stay during a run.
@@ -15,6 +17,7 @@ pub struct SgdConfig {
 }
 
 struct Slot {
+    name: String,
     var: Var,
     velocity: Option<Tensor>,
     is_control: bool,
@@ -35,6 +38,7 @@ impl Sgd {
             let is_scale = name.ends_with("norm.weight");
             let is_weight = name.ends_with(".weight") && !is_scale;
             Slot {
+                name,
                 var,
                 velocity: None,
                 is_control,
@@ -55,6 +59,32 @@ impl Sgd {
     /// The variables, in a fixed order.
     pub fn vars(&self) -> Vec<Var> {
         self.slots.iter().map(|slot| slot.var.clone()).collect()
+    }
+
+    /// The velocities of variables that have one, by name.
+    pub fn velocities(&self) -> BTreeMap<String, Tensor> {
+        let slots = self.slots.iter();
+        slots
+            .filter_map(|slot| Some((slot.name.clone(), slot.velocity.clone()?)))
+            .collect()
+    }
+
+    /// Takes over velocities; variables without one stand still.
+    ///
+    /// # Errors
+    /// If one has another shape than its variable.
+    pub fn set_velocities(&mut self, mut velocities: BTreeMap<String, Tensor>) -> Result<()> {
+        for slot in &mut self.slots {
+            slot.velocity = velocities.remove(&slot.name);
+            if let Some(velocity) = &slot.velocity {
+                ensure!(
+                    velocity.shape() == slot.var.shape(),
+                    "The velocity of `{}` has another shape: it belongs to another network",
+                    slot.name
+                );
+            }
+        }
+        Ok(())
     }
 
     /// One step against `grads`.

@@ -1,5 +1,6 @@
 //! One live run: a network with one normalisation learns the digits and tells how it goes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -7,7 +8,9 @@ use candle_core::backprop::GradStore;
 use candle_core::{D, DType, Tensor};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
-use super::dataset::{Difficulty, Digits};
+use super::checkpoint::{Checkpoint, Standing};
+pub use super::config::{GROUPS, LabConfig};
+use super::dataset::Digits;
 use super::net::{Net, NetConfig};
 use super::optim::{Sgd, SgdConfig};
 use super::table::Table;
@@ -15,118 +18,13 @@ use crate::nn::norms::Norms;
 pub use crate::nn::norms::{LayerRatios, NormKind, Normaliser};
 use crate::training::Ranks;
 
-/// Settings of a run: flags, the tab's controls, and `config.json` beside the results.
-#[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct LabConfig {
-    /// Normalisation: bn, in, ln, gn, pn, sn, sn-nobn, sn-gn, ssn or hard (sn, hardened at 60 % of the steps)
-    #[arg(long, default_value = "sn")]
-    pub norm: NormKind,
-
-    /// Digits a step, on each rank
-    #[arg(long, default_value_t = 16)]
-    pub batch: usize,
-
-    /// Residual blocks of each of the three stages
-    #[arg(long, default_value_t = 1)]
-    pub depth: usize,
-
-    /// Channels of the first stage
-    #[arg(long, default_value_t = 8)]
-    pub width: usize,
-
-    /// Learning rate for a batch of 32; it grows in proportion to the batch
-    #[arg(long, default_value_t = 0.15)]
-    pub rate: f64,
-
-    /// Digits to train on in all, counted with repetition
-    #[arg(long, default_value_t = 32_000)]
-    pub digits: usize,
-
-    /// Plain digits, or the harder set made from them
-    #[arg(long, value_enum, default_value_t = Difficulty::Hard)]
-    pub set: Difficulty,
-
-    /// ζ of gamma decay: adds ζγ² to the loss for every scale γ
-    #[arg(long, default_value_t = 0.0)]
-    pub gamma_decay: f64,
-
-    /// Share of features dropped before the last layer
-    #[arg(long, default_value_t = 0.0)]
-    pub dropout: f64,
-
-    /// Seed of weights and order
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-impl Default for LabConfig {
-    fn default() -> Self {
-        Self {
-            norm: NormKind::Switch,
-            batch: 16,
-            depth: 1,
-            width: 8,
-            rate: 0.15,
-            digits: 32_000,
-            set: Difficulty::Hard,
-            gamma_decay: 0.0,
-            dropout: 0.0,
-            seed: 1,
-        }
-    }
-}
-
 /// When `hard` hardens, as a share of the steps; what is left of them fine-tunes at a tenth of the rate.
 pub const HARDEN_AT: f64 = 0.6;
 const WEIGHT_DECAY: f64 = 1e-4;
 /// Shares of old running statistics that stay: short runs cannot wait for the published 0.997.
 const MOMENTUM: f64 = 0.9;
-const GROUPS: usize = 4;
 /// Held-out digits that an evaluation takes at once.
 const EVAL_BATCH: usize = 250;
-
-impl LabConfig {
-    /// Steps that the digits make, on `ranks` ranks.
-    pub fn steps(&self, ranks: usize) -> usize {
-        (self.digits / (self.batch * ranks).max(1)).max(1)
-    }
-
-    /// What cannot be trained is told before it starts.
-    ///
-    /// # Errors
-    /// In words, with the flag to change.
-    pub fn check(&self) -> Result<()> {
-        ensure!(self.batch > 0, "--batch must be at least 1");
-        ensure!(self.batch <= 1024, "--batch may be 1024 at most");
-        ensure!(
-            self.batch > 1 || !self.norm.needs_batch(),
-            "Batch normalisation cannot learn from one digit at a time: take --batch 2 or more, or --norm sn-nobn or gn"
-        );
-        ensure!((1..=16).contains(&self.depth), "--depth goes from 1 to 16");
-        ensure!(
-            self.width > 0 && self.width.is_multiple_of(GROUPS) && self.width <= 128,
-            "--width is a multiple of {GROUPS}, 128 at most"
-        );
-        ensure!(
-            self.rate > 0.0 && self.rate.is_finite(),
-            "--rate must be a positive number"
-        );
-        ensure!(
-            (0.0..1.0).contains(&self.dropout),
-            "--dropout lies from 0 to below 1"
-        );
-        ensure!(
-            self.gamma_decay >= 0.0 && self.gamma_decay.is_finite(),
-            "--gamma-decay must not be negative"
-        );
-        ensure!(
-            (1..=100_000_000).contains(&self.digits),
-            "--digits must be at least 1"
-        );
-        Ok(())
-    }
-}
 
 /// What a run tells.
 #[derive(Clone, Debug)]
@@ -195,6 +93,10 @@ impl Run {
             !train.is_empty() && !held_out.is_empty(),
             "There are no digits to learn from"
         );
+        let train = match config.pool {
+            0 => train,
+            pool => Arc::new(train.thinned(pool)),
+        };
         let mut rng = SmallRng::seed_from_u64(config.seed);
         let norms = Norms::with_momentum(config.norm, GROUPS, Some(MOMENTUM));
         let shape = NetConfig {
@@ -224,6 +126,79 @@ impl Run {
             loss: 0.0,
             samples: 0,
         })
+    }
+
+    /// What it takes to go on from here.
+    ///
+    /// # Errors
+    /// If weights cannot be copied.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let ratios = self.net.norms().ratios()?;
+        Ok(Checkpoint {
+            standing: Standing {
+                step: self.step,
+                steps: self.steps,
+                schedule: self.schedule,
+                pending: (self.loss, self.samples),
+                decisions: ratios.iter().map(|r| r.decision).collect(),
+                ranks: self.ranks.count(),
+            },
+            weights: self.tensors()?,
+            velocities: self.sgd.velocities(),
+        })
+    }
+
+    /// A run that goes on from `checkpoint` as if it had not stopped. `tell` hears the share that is done of drawing
+    /// its random numbers again.
+    ///
+    /// # Errors
+    /// As [`Run::new`]; if the checkpoint belongs to another network or other ranks; whatever `tell` returns.
+    pub fn resume(
+        config: LabConfig,
+        sets: (Arc<Digits>, Arc<Digits>),
+        ranks: Ranks,
+        checkpoint: &Checkpoint,
+        mut tell: impl FnMut(f32) -> Result<()>,
+    ) -> Result<Self> {
+        const TELL_EVERY: usize = 256;
+        let standing = &checkpoint.standing;
+        let (then, now) = (standing.ranks, ranks.count());
+        ensure!(
+            then == now,
+            "The run was trained on {then} ranks and can go on with as many only, not with {now}"
+        );
+        let mut run = Self::new(config, sets, ranks)?;
+        for step in 0..standing.step {
+            let batch = run.next_batch().len();
+            run.net.skip(batch, &mut run.rng);
+            if step % TELL_EVERY == 0 {
+                tell(step as f32 / standing.step as f32)?;
+            }
+        }
+        for (name, var) in run.net.named_vars() {
+            let tensor = checkpoint.weights.get(&name);
+            let tensor = tensor.filter(|t| t.shape() == var.shape());
+            var.set(tensor.with_context(|| {
+                let shape = var.dims();
+                format!(
+                    "The checkpoint has no `{name}` of {shape:?}: it belongs to another network"
+                )
+            })?)?;
+        }
+        run.sgd.set_velocities(checkpoint.velocities.clone())?;
+        let norms = run.net.norms();
+        if run.config.norm == NormKind::SparseSwitch {
+            let radius = match standing.is_unfinished() {
+                true => standing.step as f64 / standing.steps.max(1) as f64,
+                false => 1.0,
+            };
+            norms.set_radius(radius)?;
+        }
+        norms.resume(&standing.decisions, standing.step)?;
+        (run.step, run.steps) = (standing.step, standing.steps);
+        run.schedule = standing.schedule;
+        (run.loss, run.samples) = standing.pending;
+        Ok(run)
     }
 
     /// Steps done and steps in all.
@@ -349,12 +324,27 @@ impl Run {
     /// # Errors
     /// What the network says.
     pub fn accuracy(&self, count: usize) -> Result<f64> {
+        match count < self.held_out.len() {
+            true => self.accuracy_on(&self.held_out.thinned(count)),
+            false => self.accuracy_on(&self.held_out),
+        }
+    }
+
+    /// Share of the digits it trains on that are named rightly.
+    ///
+    /// # Errors
+    /// What the network says.
+    pub fn training_accuracy(&self) -> Result<f64> {
+        self.accuracy_on(&self.train)
+    }
+
+    /// Share of these digits named rightly.
+    ///
+    /// # Errors
+    /// What the network says.
+    pub fn accuracy_on(&self, digits: &Digits) -> Result<f64> {
         let norms = self.net.norms();
         norms.set_training(false);
-        let digits = match count < self.held_out.len() {
-            true => &self.held_out.thinned(count),
-            false => &*self.held_out,
-        };
         let numbers: Vec<usize> = (0..digits.len()).collect();
         let mut right = 0f64;
         for part in numbers.chunks(EVAL_BATCH) {
@@ -421,16 +411,22 @@ impl Run {
         Ok(accuracy)
     }
 
-    /// Weights and buffers by name, to save.
-    pub fn tensors(&self) -> std::collections::BTreeMap<String, Tensor> {
+    /// Copies of weights and buffers by name: the run itself goes on changing its own.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let named = self.net.named_vars().into_iter();
-        named.map(|(n, v)| (n, v.as_tensor().clone())).collect()
+        named
+            .map(|(name, var)| Ok((name, var.as_tensor().copy()?)))
+            .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::dataset::Difficulty;
 
     fn digits() -> (Arc<Digits>, Arc<Digits>) {
         let (train, held_out) = Digits::load(Difficulty::Plain).unwrap();

@@ -99,6 +99,7 @@ pub enum Action {
     StartRun,
     PauseRun,
     HardenRun,
+    SaveRun,
     RemoveRun,
     NextPage,
     /// Makes the class with this position in the list the one that is painted.
@@ -276,8 +277,9 @@ pub const TABLE: &[Command] = &[
     of_tab(LAB, Action::StartRun, "Lab", "Start a run", &[plain(Key::N)]),
     of_tab(LAB, Action::PauseRun, "Lab", "Pause the run, or go on", &[plain(Key::P)]),
     of_tab(LAB, Action::HardenRun, "Lab", "Harden the run", &[plain(Key::H)]),
+    of_tab(LAB, Action::SaveRun, "Lab", "Save the run", &[plain(Key::S)]),
     of_tab(LAB, Action::RemoveRun, "Lab", "Remove the run", &[plain(Key::Delete)]),
-    of_tab(LAB, Action::NextPage, "Lab", "Runs or theory", &[plain(Key::T)]),
+    of_tab(LAB, Action::NextPage, "Lab", "Runs, saved runs or theory", &[plain(Key::T)]),
 ];
 
 /// Held to see the photo as it was.

@@ -91,3 +91,117 @@ fn the_theory_page_solves_what_the_sliders_say() {
     harness.get_by_label_contains("γ settles at 0.909");
     harness.get_by_label_contains("Excess risk");
 }
+
+/// A window with one finished run that is saved in the folder.
+fn window_with_saved_run(folder: &TempDir) -> Harness<'static, App> {
+    let mut harness = window();
+    {
+        let lab = harness.state_mut().lab_mut();
+        lab.set_folder(folder.path());
+        let draft = lab.draft_mut();
+        (draft.digits, draft.width, draft.batch) = (800, 4, 20);
+    }
+    harness.get_by_label("Start run").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| !app.lab().is_busy());
+    harness.get_by_label("Save").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| !app.lab().is_busy());
+    harness.get_by_label_contains("saved");
+    harness
+}
+
+fn show_saved(harness: &mut Harness<'static, App>) {
+    harness.get_by_label("Saved").click();
+    harness.run_steps(3);
+    until(harness, |app| !app.lab().is_busy());
+}
+
+#[test]
+fn a_saved_run_is_opened_again_and_trained_on() {
+    let folder = TempDir::new().unwrap();
+    let mut harness = window_with_saved_run(&folder);
+    harness.get_by_label("Remove run").click();
+    harness.run_steps(2);
+    assert!(harness.state().lab().told().is_empty());
+
+    show_saved(&mut harness);
+    harness.get_by_label("Mark 1 Switchable, batch 20").click();
+    harness.run_steps(2);
+    harness.get_by_label("Open run").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| !app.lab().is_busy());
+    let told = harness.state().lab().told();
+    assert_eq!(told, [("1 Switchable, batch 20".to_string(), 40)]);
+    harness.get_by_label_contains("Done, step 40 of 40");
+    harness.get_by_label_contains("0 of 18 decided");
+
+    // Opened twice it is one run still.
+    show_saved(&mut harness);
+    harness.get_by_label("Open run").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| !app.lab().is_busy());
+    assert_eq!(harness.state().lab().told().len(), 1);
+
+    harness.get_by_label("Train on").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| !app.lab().is_busy());
+    harness.get_by_label_contains("Done, step 50 of 50");
+    assert_eq!(harness.state().lab().told()[0].1, 50);
+    // What was trained since is not saved yet, and goes into the same folder.
+    harness.get_by_label("Save").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| !app.lab().is_busy());
+    let log = folder.path().join("1-Switchable-batch-20/log.csv");
+    assert_eq!(std::fs::read_to_string(log).unwrap().lines().count(), 51);
+}
+
+#[test]
+fn a_stopped_run_goes_on_where_it_was() {
+    let mut harness = window();
+    {
+        let draft = harness.state_mut().lab_mut().draft_mut();
+        (draft.digits, draft.width, draft.batch) = (20_000, 4, 10);
+    }
+    harness.get_by_label("Start run").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| app.lab().told()[0].1 > 2);
+    harness.get_by_label("Stop").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| !app.lab().is_busy());
+    let told = harness.state().lab().told()[0].1;
+    harness.get_by_label_contains("Stopped, step");
+    harness.get_by_label("Go on").click();
+    harness.run_steps(2);
+    until(&mut harness, |app| app.lab().told()[0].1 > told);
+    harness.get_by_label_contains("Training, step");
+}
+
+#[test]
+fn saved_runs_are_deleted_when_agreed_and_broken_ones_are_told() {
+    let folder = TempDir::new().unwrap();
+    let broken = folder.path().join("broken");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join("config.json"), "{").unwrap();
+    let mut harness = window_with_saved_run(&folder);
+    show_saved(&mut harness);
+    harness.get_by_label_contains("does not hold the settings of a run");
+    let run = folder.path().join("1-Switchable-batch-20");
+    for (answer, is_kept) in [("Keep", true), ("Delete", false)] {
+        if is_kept {
+            harness.get_by_label("Mark 1 Switchable, batch 20").click();
+            harness.run_steps(2);
+        }
+        harness.get_by_label("Delete…").click();
+        harness.run_steps(3);
+        harness.get_by_label("Delete this run?");
+        harness.get_by_label(answer).click();
+        harness.run_steps(3);
+        until(&mut harness, |app| !app.lab().is_busy());
+        assert_eq!(run.exists(), is_kept);
+    }
+    harness.run_steps(3);
+    until(&mut harness, |app| !app.lab().is_busy());
+    harness.get_by_label("None in this folder");
+    assert!(broken.exists());
+}

@@ -69,7 +69,7 @@ pub fn run<T>(config: &BatchSize, out: &Out<T>) -> Result<Vec<Table>> {
         let mut points = Vec::new();
         for &batch in &config.batches {
             let (mut found, mut weights) = (Vec::new(), Vec::new());
-            for seed in 1..=common.seeds {
+            for seed in common.all_seeds() {
                 let case = LabConfig {
                     norm,
                     batch,

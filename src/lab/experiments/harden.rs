@@ -15,9 +15,13 @@ pub struct Harden {
     #[command(flatten)]
     pub common: Common,
 
-    /// Steps of fine-tuning, as a share of training, at a tenth of the rate
+    /// Steps of fine-tuning, as a share of training
     #[arg(long, default_value_t = 0.25)]
     pub fine_tune: f64,
+
+    /// Rate of fine-tuning, as a share of training's
+    #[arg(long, default_value_t = 0.1)]
+    pub fine_rate: f64,
 }
 
 /// The names of normalisers, for tables.
@@ -40,6 +44,10 @@ pub fn run<T>(config: &Harden, out: &Out<T>) -> Result<Vec<Table>> {
         config.fine_tune > 0.0 && config.fine_tune <= 10.0,
         "--fine-tune lies above 0, and at 10 at most"
     );
+    anyhow::ensure!(
+        config.fine_rate > 0.0 && config.fine_rate <= 1.0,
+        "--fine-rate lies above 0, and at 1 at most"
+    );
     let folder = common.folder()?;
     let sets = common.digits()?;
     let names = [
@@ -52,8 +60,8 @@ pub fn run<T>(config: &Harden, out: &Out<T>) -> Result<Vec<Table>> {
     let mut found: [Vec<f64>; 5] = Default::default();
     let mut decided = Vec::new();
     let mut layers: [Vec<LayerRatios>; 3] = Default::default();
-    for seed in 1..=common.seeds {
-        let span = |i: u64| (3 * (seed - 1) + i) as f32 / (3 * common.seeds) as f32;
+    for (nth, seed) in (0..).zip(common.all_seeds()) {
+        let span = |i: u64| (3 * nth + i) as f32 / (3 * common.seeds) as f32;
         let case = |norm: NormKind| LabConfig {
             norm,
             seed,
@@ -71,7 +79,7 @@ pub fn run<T>(config: &Harden, out: &Out<T>) -> Result<Vec<Table>> {
                 layers[0] = end.ratios;
             }
             let steps = (config.fine_tune * run.progress().1 as f64).ceil() as usize;
-            run.extend(steps, 0.1);
+            run.extend(steps, config.fine_rate);
             let mut ratios = Vec::new();
             let accuracy = run.finish(|_, sample| {
                 ratios = sample.ratios;

@@ -26,12 +26,20 @@ pub struct Common {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub seeds: u64,
 
+    /// The first of the seeds
+    #[arg(long, default_value_t = 1)]
+    pub first_seed: u64,
+
     /// Folder for tables and plots
     #[arg(short, long, default_value = "runs/lab", value_name = "DIR")]
     pub output: PathBuf,
 }
 
 impl Common {
+    fn all_seeds(&self) -> impl Iterator<Item = u64> + Clone {
+        (0..self.seeds).map(|i| self.first_seed.wrapping_add(i))
+    }
+
     fn folder(&self) -> Result<&Path> {
         std::fs::create_dir_all(&self.output)
             .with_context(|| format!("Failed to create the folder {}", self.output.display()))?;

@@ -106,7 +106,7 @@ impl NormKind {
     }
 
     /// The statistics that are mixed, in the order of the control parameters.
-    pub(super) fn normalisers(self, dims: Dims, groups: usize) -> Vec<Normaliser> {
+    pub fn normalisers(self, dims: Dims, groups: usize) -> Vec<Normaliser> {
         use Normaliser::{Batch, Group, Instance, Layer};
         match (self, dims) {
             (NormKind::Batch | NormKind::Population, _) => vec![Batch],

@@ -196,6 +196,22 @@ impl Layer {
         Ok(true)
     }
 
+    /// Takes over what was decided in a run that is gone on with, and how many passes its statistics have seen.
+    pub fn resume(&self, decision: Decision, passes: usize) -> Result<()> {
+        if let Some(running) = &self.running {
+            *lock(&running.passes) = passes;
+        }
+        for (which, choice) in decision.into_iter().enumerate() {
+            let Some(choice) = choice else { continue };
+            let switch = self.switch.as_ref();
+            match switch.filter(|_| choice < self.normalisers.len()) {
+                Some(switch) => switch.decide(which, choice)?,
+                None => bail!("{} has no ratio {choice} to decide for", self.name),
+            }
+        }
+        Ok(())
+    }
+
     pub fn clear_sums(&self) {
         if let Some(running) = &self.running {
             *lock(&running.sums) = (Vec::new(), 0);

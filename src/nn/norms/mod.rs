@@ -168,6 +168,33 @@ impl Norms {
             .collect()
     }
 
+    /// Goes on where a run stopped after `passes` training passes: `decisions` are what [`Norms::ratios`] said then, of
+    /// each layer in the order of the network. Parameters and buffers are the caller's to restore, before this.
+    ///
+    /// # Errors
+    /// If the decisions belong to another network.
+    pub fn resume(&self, decisions: &[Decision], passes: usize) -> Result<()> {
+        let layers = self.layers();
+        let expected = match self.0.kind.is_switchable() {
+            true => layers.len(),
+            false => 0,
+        };
+        if decisions.len() != expected {
+            candle_core::bail!(
+                "{} decisions for {expected} switchable layers",
+                decisions.len()
+            );
+        }
+        let decisions = decisions
+            .iter()
+            .copied()
+            .chain(std::iter::repeat([None; 2]));
+        for (layer, decision) in layers.iter().zip(decisions) {
+            layer.resume(decision, passes)?;
+        }
+        Ok(())
+    }
+
     /// Statistics of the batch are summed over these ranks from now on.
     pub fn synchronise(&self, reduce: Option<Arc<dyn AllReduce>>) {
         *lock(&self.0.reduce) = reduce;

@@ -1,6 +1,8 @@
-//! The lab tab: live runs with different normalisations side by side, and a page of theory to play with.
+//! The lab tab: live runs with different normalisations side by side, saved ones to compare
+//! them with, and a page of theory to play with.
 
 mod runs;
+mod saved;
 mod screen;
 mod tab;
 mod theory;

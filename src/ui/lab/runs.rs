@@ -40,6 +40,8 @@ enum Ask {
     Pause(u32, bool),
     Harden(u32),
     Stop(u32),
+    GoOn(u32),
+    Save(u32),
     Remove(u32),
     Select(u32),
 }
@@ -72,9 +74,11 @@ impl LabTab {
         }
         let mut asked = None;
         egui::ScrollArea::vertical().show(ui, |ui| {
-            for run in &mut self.runs {
+            let can = |run: &RunView| (self.can_go_on(run), self.can_save(run));
+            let can: Vec<(bool, bool)> = self.runs.iter().map(can).collect();
+            for (run, (can_go_on, can_save)) in self.runs.iter_mut().zip(can) {
                 let is_selected = self.selected == Some(run.id);
-                asked = run_ui(ui, run, is_selected).or(asked.take());
+                asked = run_ui(ui, run, is_selected, can_go_on, can_save).or(asked.take());
                 ui.add_space(theme::SPACE_SMALL);
             }
         });
@@ -82,6 +86,8 @@ impl LabTab {
             Some(Ask::Pause(id, is_paused)) => self.pause(id, is_paused),
             Some(Ask::Harden(id)) => self.harden(id),
             Some(Ask::Stop(id)) => self.stop(id),
+            Some(Ask::GoOn(id)) => self.go_on(id),
+            Some(Ask::Save(id)) => self.save(id),
             Some(Ask::Remove(id)) => self.remove(id),
             Some(Ask::Select(id)) => self.selected = Some(id),
             None => {}
@@ -242,6 +248,10 @@ fn draft_rows_ui(ui: &mut egui::Ui, draft: &mut LabConfig) {
     let slider = Slider::new(&mut draft.digits, 500..=80_000).logarithmic(true);
     let tip = "Digits to train on in all, counted with repetition";
     row_ui(ui, "Digits in all", slider, tip);
+    let slider = Slider::new(&mut draft.pool, 0..=8_000).step_by(100.0);
+    let tip =
+        "Different digits to train on; 0 takes all 8,000. With few of them networks learn by heart";
+    row_ui(ui, "Different ones", slider, tip);
     let slider = Slider::new(&mut draft.gamma_decay, 0.0..=0.05).fixed_decimals(3);
     row_ui(
         ui,
@@ -261,7 +271,13 @@ fn draft_rows_ui(ui: &mut egui::Ui, draft: &mut LabConfig) {
 }
 
 /// One run in the list.
-fn run_ui(ui: &mut egui::Ui, run: &mut RunView, is_selected: bool) -> Option<Ask> {
+fn run_ui(
+    ui: &mut egui::Ui,
+    run: &mut RunView,
+    is_selected: bool,
+    can_go_on: bool,
+    can_save: bool,
+) -> Option<Ask> {
     let mut asked = None;
     ui.horizontal(|ui| {
         ui.checkbox(&mut run.is_shown, "")
@@ -281,9 +297,12 @@ fn run_ui(ui: &mut egui::Ui, run: &mut RunView, is_selected: bool) -> Option<Ask
             State::Failed(_) => "Failed",
         };
         let step = run.samples.last().map_or(0, |s| s.step);
-        let mut text = format!("{state}, step {step} of {}", run.config.steps(1));
+        let mut text = format!("{state}, step {step} of {}", run.steps());
         if let Some(accuracy) = run.accuracy() {
             text += &format!(", {:.1} %", 100.0 * accuracy);
+        }
+        if run.is_saved() {
+            text += ", saved";
         }
         let weak = theme::colors(ui).weak;
         let label = ui.label(RichText::new(text).color(weak).small());
@@ -313,9 +332,33 @@ fn run_ui(ui: &mut egui::Ui, run: &mut RunView, is_selected: bool) -> Option<Ask
             {
                 asked = Some(Ask::Harden(run.id));
             }
-            let tip = keys::tip_as(ui.ctx(), Action::Cancel, "End it; its curves stay");
+            let tip = keys::tip_as(
+                ui.ctx(),
+                Action::Cancel,
+                "End it; its curves stay, and it can go on later",
+            );
             if ui.small_button("Stop").on_hover_text(tip).clicked() {
                 asked = Some(Ask::Stop(run.id));
+            }
+        }
+        if can_go_on {
+            let (name, words) = match run.state {
+                State::Done => (
+                    "Train on",
+                    "A quarter of its steps more, at a tenth of the rate",
+                ),
+                _ => ("Go on", "From where it was stopped"),
+            };
+            let tip = keys::tip_as(ui.ctx(), Action::PauseRun, words);
+            if ui.small_button(name).on_hover_text(tip).clicked() {
+                asked = Some(Ask::GoOn(run.id));
+            }
+        }
+        if can_save {
+            let words = "Settings, curves, ratios and weights, to open again";
+            let tip = keys::tip_as(ui.ctx(), Action::SaveRun, words);
+            if ui.small_button("Save").on_hover_text(tip).clicked() {
+                asked = Some(Ask::Save(run.id));
             }
         }
         let tip = keys::tip(ui.ctx(), Action::RemoveRun);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use eframe::egui;
 
-use super::tab::{LabTab, Page};
+use super::tab::{LabTab, Page, RunView};
 use crate::ui::job_bar::{self, Log};
 use crate::ui::keys::{self, Action};
 use crate::ui::settings::Settings;
@@ -22,19 +22,26 @@ impl Tab for LabTab {
     fn toolbar_ui(&mut self, ui: &mut egui::Ui, _: &mut Settings) {
         for (page, name, words) in [
             (Page::Runs, "Runs", "Train and compare"),
+            (
+                Page::Saved,
+                "Saved",
+                "Runs that were saved: open, compare, delete",
+            ),
             (Page::Theory, "Theory", "What the equations say of one unit"),
         ] {
             let tip = keys::tip_as(ui.ctx(), Action::NextPage, words);
             ui.selectable_value(&mut self.page, page, name)
                 .on_hover_text(tip);
         }
-        if self.page == Page::Runs {
+        if self.page != Page::Theory {
             ui.separator();
             let label = theme::field_label_ui(ui, "Folder");
             let field = egui::TextEdit::singleline(&mut self.folder).desired_width(180.0);
             ui.add(field)
                 .labelled_by(label.id)
-                .on_hover_text("Folder for curves, ratios, settings and weights of all runs");
+                .on_hover_text("Runs are saved into folders in this one, and found there again");
+        }
+        if self.page == Page::Runs {
             if ui
                 .add_enabled(
                     self.can_export(),
@@ -44,7 +51,7 @@ impl Tab for LabTab {
                 .on_hover_text(keys::tip_as(
                     ui.ctx(),
                     Action::SaveResult,
-                    "Write all runs into the folder",
+                    "Save all runs, and write their curves as CSV and PNG beside them",
                 ))
                 .clicked()
             {
@@ -60,6 +67,7 @@ impl Tab for LabTab {
             .exact_size(SIDE_WIDTH)
             .show(ui, |ui| match self.page {
                 Page::Runs => self.runs_side_ui(ui),
+                Page::Saved => self.saved_side_ui(ui),
                 Page::Theory => self.theory_side_ui(ui),
             });
         let panel = theme::colors(ui).panel;
@@ -72,6 +80,10 @@ impl Tab for LabTab {
             theme::plot_style(ui);
             frame.show(ui, |ui| match self.page {
                 Page::Runs => self.runs_main_ui(ui),
+                Page::Saved => {
+                    self.update_saved();
+                    self.saved_main_ui(ui);
+                }
                 Page::Theory => {
                     self.update_theory();
                     self.theory_main_ui(ui);
@@ -90,7 +102,9 @@ impl Tab for LabTab {
         job_bar::job_bar_ui(ui, &mut self.jobs, log, idle, &right)
     }
 
-    fn questions_ui(&mut self, _: &egui::Context, _: &mut Settings) {}
+    fn questions_ui(&mut self, ctx: &egui::Context, _: &mut Settings) {
+        self.delete_question_ui(ctx);
+    }
 
     fn act(&mut self, _: &egui::Context, action: Action, _: &mut Settings) {
         match action {
@@ -102,6 +116,11 @@ impl Tab for LabTab {
             }
             Action::StartRun => self.start(),
             Action::PauseRun => self.toggle_pause(),
+            Action::SaveRun => {
+                if let Some(id) = self.selected {
+                    self.save(id);
+                }
+            }
             Action::HardenRun => {
                 if let Some(id) = self.selected {
                     self.harden(id);
@@ -114,7 +133,8 @@ impl Tab for LabTab {
             }
             Action::NextPage => {
                 self.page = match self.page {
-                    Page::Runs => Page::Theory,
+                    Page::Runs => Page::Saved,
+                    Page::Saved => Page::Theory,
                     Page::Theory => Page::Runs,
                 };
             }
@@ -129,7 +149,11 @@ impl Tab for LabTab {
     }
 
     fn unsaved(&self) -> Option<&'static str> {
-        let trains = self.runs.iter().any(super::tab::RunView::is_open);
-        trains.then_some("Runs in the lab are still training.")
+        let any = |is: fn(&RunView) -> bool| self.runs.iter().any(is);
+        match (any(RunView::is_open), any(RunView::is_unsaved)) {
+            (true, _) => Some("Runs in the lab are still training."),
+            (false, true) => Some("Runs in the lab are not saved."),
+            (false, false) => None,
+        }
     }
 }
