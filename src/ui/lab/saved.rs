@@ -140,24 +140,22 @@ impl LabTab {
             return;
         }
         let mut to_open = None;
-        egui::ScrollArea::vertical()
-            .auto_shrink(false)
-            .show(ui, |ui| {
-                to_open = list_ui(ui, &found.runs, &mut self.saved.marked);
-                if !found.broken.is_empty() {
-                    ui.add_space(theme::SPACE_LARGE);
-                    theme::title_ui(ui, "Cannot be read");
-                    for broken in &found.broken {
-                        let colors = theme::colors(ui);
-                        ui.horizontal_top(|ui| {
-                            ui.label(RichText::new(icon::WARNING).color(colors.warning));
-                            let fault = RichText::new(&broken.fault).color(colors.weak);
-                            ui.add(egui::Label::new(fault).wrap())
-                                .on_hover_text(broken.folder.display().to_string());
-                        });
-                    }
+        egui::ScrollArea::both().auto_shrink(false).show(ui, |ui| {
+            to_open = list_ui(ui, &found.runs, &mut self.saved.marked);
+            if !found.broken.is_empty() {
+                ui.add_space(theme::SPACE_LARGE);
+                theme::title_ui(ui, "Cannot be read");
+                for broken in &found.broken {
+                    let colors = theme::colors(ui);
+                    ui.horizontal_top(|ui| {
+                        ui.label(RichText::new(icon::WARNING).color(colors.warning));
+                        let fault = RichText::new(&broken.fault).color(colors.weak);
+                        ui.add(egui::Label::new(fault).wrap())
+                            .on_hover_text(broken.folder.display().to_string());
+                    });
                 }
-            });
+            }
+        });
         if let Some(folder) = to_open {
             self.open_saved(vec![folder]);
         }
@@ -204,20 +202,17 @@ fn list_ui(ui: &mut egui::Ui, runs: &[Listed], marked: &mut BTreeSet<PathBuf>) -
         return to_open;
     }
     egui::Grid::new("saved runs")
-        .num_columns(8)
-        .striped(true)
-        .spacing([18.0, 6.0])
+        .num_columns(7)
+        .spacing([16.0, 6.0])
         .show(ui, |ui| {
             ui.label("");
-            for title in [
-                "Name",
-                "Normalisation",
-                "Batch",
-                "Digits",
-                "Steps",
-                "Accuracy",
-                "Saved (UTC)",
-            ] {
+            ui.horizontal(|ui| {
+                // As far in as the names below.
+                ui.spacing_mut().item_spacing.x = 0.0;
+                ui.add_space(ui.spacing().button_padding.x);
+                theme::title_ui(ui, "Name");
+            });
+            for title in ["Normalisation", "Batch", "Steps", "Accuracy", "Saved (UTC)"] {
                 theme::title_ui(ui, title);
             }
             ui.end_row();
@@ -243,7 +238,6 @@ fn list_ui(ui: &mut egui::Ui, runs: &[Listed], marked: &mut BTreeSet<PathBuf>) -
                 }
                 ui.label(run.config.norm.title());
                 ui.label(run.config.batch.to_string());
-                ui.label(run.config.digits.to_string());
                 let steps = ui.label(steps_text(run));
                 if !run.has_weights {
                     steps.on_hover_text("Without weights: it cannot go on");
@@ -255,6 +249,15 @@ fn list_ui(ui: &mut egui::Ui, runs: &[Listed], marked: &mut BTreeSet<PathBuf>) -
             }
         });
     to_open
+}
+
+/// A name that leaves room for the columns behind it.
+fn short(name: &str) -> String {
+    const CHARS: usize = 34;
+    match name.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_string(),
+    }
 }
 
 fn steps_text(run: &Listed) -> String {
