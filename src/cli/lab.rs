@@ -37,6 +37,11 @@ pub struct TrainLab {
     #[arg(long)]
     pub ranks: bool,
 
+    /// Compute on a graphics card, with --ranks on one for each rank; the program must be built for it. Nobody has tried
+    /// this on a card yet
+    #[arg(long)]
+    pub cuda: bool,
+
     /// Start from the weights of an earlier run of the same shape
     #[arg(long, value_name = "WEIGHTS.safetensors")]
     pub init: Option<PathBuf>,
@@ -70,4 +75,32 @@ pub struct CheckRanks {
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Lab {
+        #[command(subcommand)]
+        command: LabCommand,
+    }
+
+    #[test]
+    fn decay_sees_few_digits_often_and_others_all() {
+        let base = |args: &[&str]| {
+            let args = ["lab"].iter().chain(args);
+            match Lab::try_parse_from(args).unwrap().command {
+                LabCommand::Decay(decay) => decay.common.base,
+                LabCommand::Harden(harden) => harden.common.base,
+                other => panic!("{other:?}"),
+            }
+        };
+        let decay = base(&["decay"]);
+        assert_eq!((decay.pool, decay.digits, decay.rate), (1000, 40_000, 0.05));
+        assert_eq!(base(&["decay", "--pool", "50"]).pool, 50);
+        assert_eq!(base(&["harden"]), LabConfig::default());
+    }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use super::{print, ranks};
+use super::print;
+use super::ranks::{self, Place};
 use crate::cli::lab::{CheckRanks, LabCommand, ParserNorms, TrainLab};
 use crate::face::train_parser::{self, TrainParser};
 use crate::job::Out;
@@ -36,7 +37,11 @@ fn show(tables: &[Table]) -> Result<()> {
 }
 
 fn train(args: &TrainLab) -> Result<()> {
-    ranks::run(args.ranks, |ranks| train_as(args, ranks))
+    let place = Place {
+        is_ranked: args.ranks,
+        on_cuda: args.cuda,
+    };
+    ranks::run(place, |ranks| train_as(args, ranks))
 }
 
 fn train_as(args: &TrainLab, ranks: &Ranks) -> Result<()> {
@@ -118,6 +123,7 @@ fn parser(args: &ParserNorms) -> Result<()> {
         "Face parser on held-out faces",
         ["norm", "loss", "accuracy", "mean F1", "mean IoU"],
     );
+    let mut finished = 0;
     for &norm in &args.norms {
         let config = TrainParser {
             norm,
@@ -135,6 +141,7 @@ fn parser(args: &ParserNorms) -> Result<()> {
         match trained {
             // step, loss, faces per second, accuracy, F1, IoU, …
             Ok(cells) => {
+                finished += 1;
                 row.extend([1, 3, 4, 5].map(|i| cells.get(i).cloned().unwrap_or_default()))
             }
             Err(error) => {
@@ -146,6 +153,10 @@ fn parser(args: &ParserNorms) -> Result<()> {
         table.write_csv(&args.base.run.join("norms.csv"))?;
     }
     print(&table);
+    anyhow::ensure!(
+        finished > 0,
+        "No parser was trained to its end; the reasons are above"
+    );
     let folders = args
         .norms
         .iter()
@@ -180,7 +191,11 @@ fn last_line(path: &Path) -> Result<Vec<String>> {
 
 fn check_ranks(args: &CheckRanks) -> Result<()> {
     use crate::lab::check_ranks::{STEPS, TOLERANCE, compare};
-    ranks::run(true, |ranks| {
+    let place = Place {
+        is_ranked: true,
+        on_cuda: false,
+    };
+    ranks::run(place, |ranks| {
         let sets = read_digits(&args.config)?;
         let (rank, count) = (ranks.rank(), ranks.count());
         let found = compare(&args.config, &sets, ranks)?;

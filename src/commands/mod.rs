@@ -34,7 +34,13 @@ pub fn run(command: Command) -> Result<()> {
         Command::Pose(command) => pose::run(&command),
         Command::Motion(command) => motion::run(&command),
         Command::Lab(command) => lab::run(&command),
-        Command::Train { ranks, network } => ranks::run(ranks, |ranks| train(network, ranks)),
+        Command::Train { ranks, network } => {
+            let place = ranks::Place {
+                is_ranked: ranks,
+                on_cuda: false,
+            };
+            ranks::run(place, |ranks| train(network, ranks))
+        }
         Command::Bench { subject, json } => bench::run(subject, json),
         Command::Weights(command) => weights::run(command),
     }

@@ -16,6 +16,8 @@ pub mod random;
 pub mod resnet;
 pub mod run;
 pub mod saved;
+#[cfg(test)]
+mod saved_tests;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -55,13 +55,18 @@ pub struct Net {
 }
 
 impl Net {
-    /// A network with fresh weights. The same `rng` gives the same weights, whatever the normalisation.
+    /// A network with fresh weights on `device`. The same `rng` gives the same weights, whatever the normalisation.
     ///
     /// # Errors
     /// If the width does not suit the normalisation.
-    pub fn new(config: NetConfig, norms: Norms, rng: &mut SmallRng) -> Result<Self> {
+    pub fn new(
+        config: NetConfig,
+        norms: Norms,
+        device: &Device,
+        rng: &mut SmallRng,
+    ) -> Result<Self> {
         let vars = VarMap::new();
-        let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+        let vb = VarBuilder::from_varmap(&vars, DType::F32, device);
         let unit = |from: usize, to: usize, kernel: usize, stride: usize, act, name: String| {
             let norm = norms.layer2d(to, act, vb.pp(format!("{name}.norm")))?;
             ConvNorm::new(

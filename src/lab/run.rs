@@ -104,7 +104,8 @@ impl Run {
             width: config.width,
             dropout: config.dropout,
         };
-        let net = Net::new(shape, norms, &mut rng).context("Failed to build the network")?;
+        let net = Net::new(shape, norms, ranks.device(), &mut rng)
+            .context("Failed to build the network")?;
         net.norms().synchronise(ranks.reduce());
         let sgd = SgdConfig {
             momentum: 0.9,
@@ -178,14 +179,20 @@ impl Run {
         for (name, var) in run.net.named_vars() {
             let tensor = checkpoint.weights.get(&name);
             let tensor = tensor.filter(|t| t.shape() == var.shape());
-            var.set(tensor.with_context(|| {
+            let tensor = tensor.with_context(|| {
                 let shape = var.dims();
                 format!(
                     "The checkpoint has no `{name}` of {shape:?}: it belongs to another network"
                 )
-            })?)?;
+            })?;
+            var.set(&tensor.to_device(var.device())?)?;
         }
-        run.sgd.set_velocities(checkpoint.velocities.clone())?;
+        let velocities = checkpoint.velocities.iter();
+        let velocities = velocities.map(|(name, v)| {
+            let v = v.to_device(run.ranks.device())?;
+            Ok((name.clone(), v))
+        });
+        run.sgd.set_velocities(velocities.collect::<Result<_>>()?)?;
         let norms = run.net.norms();
         if run.config.norm == NormKind::SparseSwitch {
             let radius = match standing.is_unfinished() {
@@ -233,6 +240,13 @@ impl Run {
         whole[rank * batch..(rank + 1) * batch].to_vec()
     }
 
+    /// Digits where the network computes.
+    fn batch(&self, digits: &Digits, numbers: &[usize]) -> Result<(Tensor, Tensor)> {
+        let (xs, labels) = digits.batch(numbers)?;
+        let device = self.ranks.device();
+        Ok((xs.to_device(device)?, labels.to_device(device)?))
+    }
+
     fn rate(&self) -> f64 {
         let peak = self.config.rate * (self.config.batch * self.ranks.count()) as f64 / 32.0;
         let (factor, from) = self.schedule;
@@ -275,7 +289,7 @@ impl Run {
     pub fn gradients(&mut self) -> Result<(f64, Tensor, GradStore)> {
         self.net.norms().set_training(true);
         let numbers = self.next_batch();
-        let (xs, labels) = self.train.batch(&numbers)?;
+        let (xs, labels) = self.batch(&self.train, &numbers)?;
         let logits = self.net.forward(&xs, Some(&mut self.rng))?;
         let loss = candle_nn::loss::cross_entropy(&logits, &labels)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
@@ -348,7 +362,7 @@ impl Run {
         let numbers: Vec<usize> = (0..digits.len()).collect();
         let mut right = 0f64;
         for part in numbers.chunks(EVAL_BATCH) {
-            let (xs, labels) = digits.batch(part)?;
+            let (xs, labels) = self.batch(digits, part)?;
             let found = self.net.forward(&xs, None)?.argmax(D::Minus1)?;
             let hits = found.eq(&labels)?.to_dtype(DType::F32)?.sum_all()?;
             right += f64::from(hits.to_scalar::<f32>()?);
@@ -367,7 +381,8 @@ impl Run {
         norms.start_average();
         for _ in 0..passes {
             let numbers = self.next_batch();
-            self.net.forward(&self.train.batch(&numbers)?.0, None)?;
+            let (xs, _) = self.batch(&self.train, &numbers)?;
+            self.net.forward(&xs, None)?;
         }
         Ok(norms.finish_average()?)
     }

@@ -31,6 +31,22 @@ impl World {
         usize::try_from(SimpleCommunicator::world().rank()).unwrap_or(0)
     }
 
+    /// The number of this process among those on the same machine: which of its cards it takes.
+    #[cfg(feature = "nccl")]
+    pub fn local_rank(&self) -> usize {
+        let local = SimpleCommunicator::world().split_shared(0);
+        usize::try_from(local.rank()).unwrap_or(0)
+    }
+
+    /// Gives every process the bytes of the first.
+    #[cfg(feature = "nccl")]
+    pub fn broadcast(&self, bytes: &mut [u8]) {
+        use mpi::traits::Root as _;
+        SimpleCommunicator::world()
+            .process_at_rank(0)
+            .broadcast_into(bytes);
+    }
+
     /// What sums over the processes.
     pub fn reduce(&self) -> Processes {
         Processes

@@ -3,7 +3,8 @@
 //!
 //! What a training does for it: it draws from [`Ranks::seed`], writes into [`Ranks::folder`], and gives the ranks to
 //! [`super::Adam::share`]. A batch is then `ranks` times as large as the one asked for; the learning rate is the
-//! caller's. How sums are made is [`AllReduce`]'s: MPI between processes, `Team` between threads. Left out: models
+//! caller's. How sums are made is [`AllReduce`]'s: MPI between processes, NCCL between cards, `Team` between threads. Left
+//! out: models
 //! that are too large for one rank.
 
 use std::path::{Path, PathBuf};
@@ -14,29 +15,48 @@ use candle_core::{Device, Result, Tensor, Var};
 
 use crate::nn::norms::sync::{AllReduce, sum_gradients};
 
-/// This process among those of a training. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Ranks(Option<(usize, Arc<dyn AllReduce>)>);
+/// This process among those of a training, and what it computes on. Cheap to clone.
+#[derive(Clone)]
+pub struct Ranks {
+    member: Option<(usize, Arc<dyn AllReduce>)>,
+    device: Device,
+}
 
 impl Ranks {
-    /// A training in one process.
+    /// A training in one process, on the CPU.
     pub fn alone() -> Self {
-        Self(None)
+        Self {
+            member: None,
+            device: Device::Cpu,
+        }
     }
 
-    /// The process with this number among those that `reduce` sums over.
+    /// The process with this number among those that `reduce` sums over, on the CPU.
     pub fn new(rank: usize, reduce: Arc<dyn AllReduce>) -> Self {
-        Self(Some((rank, reduce)))
+        Self {
+            member: Some((rank, reduce)),
+            device: Device::Cpu,
+        }
+    }
+
+    /// The same on another device.
+    pub fn on(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// Where this process computes.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The number of this process.
     pub fn rank(&self) -> usize {
-        self.0.as_ref().map_or(0, |(rank, _)| *rank)
+        self.member.as_ref().map_or(0, |(rank, _)| *rank)
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(1, |(_, reduce)| reduce.ranks())
+        self.member.as_ref().map_or(1, |(_, reduce)| reduce.ranks())
     }
 
     /// Whether this is the process that reports.
@@ -46,7 +66,7 @@ impl Ranks {
 
     /// What sums over the ranks; none in one process. Normalisation layers that share statistics need it.
     pub fn reduce(&self) -> Option<Arc<dyn AllReduce>> {
-        self.0.as_ref().map(|(_, reduce)| Arc::clone(reduce))
+        self.member.as_ref().map(|(_, reduce)| Arc::clone(reduce))
     }
 
     /// The seed of what this rank draws: the run's own for the first, another for each other.
@@ -68,7 +88,7 @@ impl Ranks {
     /// # Errors
     /// When another rank is gone.
     pub fn average(&self, grads: &mut GradStore, vars: &[Var]) -> Result<()> {
-        let Some((_, reduce)) = &self.0 else {
+        let Some((_, reduce)) = &self.member else {
             return Ok(());
         };
         sum_gradients(grads, vars, &**reduce)?;
@@ -87,7 +107,7 @@ impl Ranks {
     /// # Errors
     /// When another rank is gone.
     pub fn agree(&self, vars: &[Var]) -> Result<()> {
-        let Some((rank, reduce)) = &self.0 else {
+        let Some((rank, reduce)) = &self.member else {
             return Ok(());
         };
         let mut values = Vec::new();
@@ -102,7 +122,7 @@ impl Ranks {
         let mut values = values.into_iter().map(|v| v as f32);
         for var in vars {
             let first: Vec<f32> = values.by_ref().take(var.elem_count()).collect();
-            var.set(&Tensor::from_vec(first, var.shape(), &Device::Cpu)?)?;
+            var.set(&Tensor::from_vec(first, var.shape(), var.device())?)?;
         }
         Ok(())
     }

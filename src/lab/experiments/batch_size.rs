@@ -4,7 +4,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Common, percent, percents, share, train};
+use super::{Common, failures, percent, percents, share, train};
 use crate::job::Out;
 use crate::lab::plot::{Axes, Series, plot};
 use crate::lab::run::LabConfig;
@@ -26,7 +26,7 @@ pub struct BatchSize {
     pub batches: Vec<usize>,
 }
 
-/// Trains every case and returns the tables: accuracy, and the share of batch statistics. Runs are written to
+/// Trains every case and returns the tables: accuracy, the share of batch statistics, and what failed. Runs are written to
 /// `batch-size-runs.csv` as they end, so that an interruption keeps them; a case that fails is told and skipped.
 ///
 /// # Errors
@@ -61,6 +61,7 @@ pub fn run<T>(config: &BatchSize, out: &Out<T>) -> Result<Vec<Table>> {
         "Share of batch statistics (mean / variance), by batch size",
         columns,
     );
+    let mut failed = failures();
     let mut lines = Vec::new();
     let total = config.norms.len() * config.batches.len() * common.seeds as usize;
     let mut done = 0;
@@ -100,6 +101,7 @@ pub fn run<T>(config: &BatchSize, out: &Out<T>) -> Result<Vec<Table>> {
                     }
                     Err(error) if error.is::<crate::job::Cancelled>() => return Err(error),
                     Err(error) => {
+                        failed.push([note, format!("{error:#}")]);
                         let empty = [String::new(), String::new(), String::new()];
                         runs.push(cells.into_iter().chain(empty).chain([format!("{error:#}")]));
                     }
@@ -141,5 +143,9 @@ pub fn run<T>(config: &BatchSize, out: &Out<T>) -> Result<Vec<Table>> {
         y_max: None,
     };
     plot(&folder.join("batch-size.png"), axes, &lines)?;
-    Ok(vec![accuracies, shares])
+    let mut tables = vec![accuracies, shares];
+    if !failed.rows.is_empty() {
+        tables.push(failed);
+    }
+    Ok(tables)
 }

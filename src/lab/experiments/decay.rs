@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-use super::{Common, Sets, percents, train};
+use super::{Common, Sets, failures, percents, train};
 use crate::job::{Cancelled, Out};
 use crate::lab::dataset::Digits;
 use crate::lab::plot::{Axes, Series, plot};
@@ -17,8 +17,11 @@ use crate::lab::run::LabConfig;
 use crate::lab::table::{Table, mean_and_deviation};
 use crate::nn::norms::NormKind;
 
-/// Flags of the experiment.
+/// Flags of the experiment. Few digits, seen 40 times at a rate that PN learns with, are the rule here.
 #[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("pool", |arg| arg.default_value("1000")))]
+#[command(mut_arg("digits", |arg| arg.default_value("40000")))]
+#[command(mut_arg("rate", |arg| arg.default_value("0.05")))]
 pub struct Decay {
     #[command(flatten)]
     pub common: Common,
@@ -28,7 +31,7 @@ pub struct Decay {
     pub batches: Vec<usize>,
 
     /// ζ of gamma decay to choose from
-    #[arg(long, value_delimiter = ',', default_value = "0.0003,0.001,0.003,0.01")]
+    #[arg(long, value_delimiter = ',', default_value = "0.003,0.01,0.03,0.1")]
     pub decays: Vec<f64>,
 
     /// Shares to drop to choose from
@@ -56,8 +59,8 @@ struct Outcome {
     training: Vec<f64>,
 }
 
-/// Trains every case and returns the tables: accuracy, what was chosen, accuracy on the digits that were learned from.
-/// `decay-runs.csv` has every run, written as they end.
+/// Trains every case and returns the tables: accuracy, what was chosen, accuracy on the digits that were learned from, and
+/// what failed. `decay-runs.csv` has every run, written as they end.
 ///
 /// # Errors
 /// Wrong flags, cancel, a folder that cannot be written.
@@ -110,6 +113,7 @@ pub fn run<T>(config: &Decay, out: &Out<T>) -> Result<Vec<Table>> {
             "network", "batch", "choice", "seed", "choosing", "held_out", "training",
         ],
     );
+    let mut failed = failures();
     let mut lines = Vec::new();
     let settings: usize = cases.iter().map(|case| case.choices.len()).sum();
     let total = (settings * config.batches.len() * common.seeds as usize) as f32;
@@ -122,9 +126,17 @@ pub fn run<T>(config: &Decay, out: &Out<T>) -> Result<Vec<Table>> {
             for &choice in case.choices {
                 let part = out.part(done / total, (done + common.seeds as f32) / total);
                 done += common.seeds as f32;
-                let outcome = outcome(common, case, (batch, choice), &sets, &choosing, &part)?;
-                // A setting that diverges is no choice; the others are still worth having.
-                let Some(outcome) = outcome else { continue };
+                let outcome = outcome(common, case, (batch, choice), &sets, &choosing, &part);
+                let outcome = match outcome {
+                    Ok(outcome) => outcome,
+                    Err(error) if error.is::<Cancelled>() => return Err(error),
+                    // A setting that diverges is no choice; the others are still worth having.
+                    Err(error) => {
+                        let setting = format!("{} {choice}, batch {batch}", case.name);
+                        failed.push([setting, format!("{error:#}")]);
+                        continue;
+                    }
+                };
                 for (i, seed) in common.all_seeds().enumerate() {
                     let shares = [&outcome.choosing, &outcome.held_out, &outcome.training];
                     let shares = shares.map(|s| format!("{:.4}", s[i]));
@@ -142,7 +154,7 @@ pub fn run<T>(config: &Decay, out: &Out<T>) -> Result<Vec<Table>> {
             let [accuracy, choice, training] = &mut rows;
             let Some(best) = best else {
                 for row in &mut rows {
-                    row.push("diverged".to_string());
+                    row.push("failed".to_string());
                 }
                 continue;
             };
@@ -168,10 +180,14 @@ pub fn run<T>(config: &Decay, out: &Out<T>) -> Result<Vec<Table>> {
         y_max: None,
     };
     plot(&folder.join("decay.png"), axes, &lines)?;
-    Ok(vec![table, chosen, learned])
+    let mut tables = vec![table, chosen, learned];
+    if !failed.rows.is_empty() {
+        tables.push(failed);
+    }
+    Ok(tables)
 }
 
-/// All seeds of one setting; none if one of them diverged.
+/// All seeds of one setting.
 fn outcome<T>(
     common: &Common,
     case: &Case<'_>,
@@ -179,7 +195,7 @@ fn outcome<T>(
     sets: &Sets,
     choosing: &Digits,
     out: &Out<T>,
-) -> Result<Option<Outcome>> {
+) -> Result<Outcome> {
     let mut outcome = Outcome {
         choice,
         choosing: Vec::new(),
@@ -198,15 +214,10 @@ fn outcome<T>(
         let part = |i: u64| i as f32 / common.seeds as f32;
         let part = out.part(part(nth), part(nth + 1));
         let note = format!("{} {choice}, batch {batch}, seed {seed}", case.name);
-        match train(config, sets, &part, &note) {
-            Ok((run, end)) => {
-                outcome.held_out.push(end.accuracy);
-                outcome.choosing.push(run.accuracy_on(choosing)?);
-                outcome.training.push(run.training_accuracy()?);
-            }
-            Err(error) if error.is::<Cancelled>() => return Err(error),
-            Err(_) => return Ok(None),
-        }
+        let (run, end) = train(config, sets, &part, &note)?;
+        outcome.held_out.push(end.accuracy);
+        outcome.choosing.push(run.accuracy_on(choosing)?);
+        outcome.training.push(run.training_accuracy()?);
     }
-    Ok(Some(outcome))
+    Ok(outcome)
 }

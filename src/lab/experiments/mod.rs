@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::dataset::Digits;
 use super::run::{LabConfig, Run};
+use super::table::Table;
 use crate::job::Out;
 use crate::nn::norms::LayerRatios;
 use crate::training::Ranks;
@@ -50,6 +51,11 @@ impl Common {
         let (train, held_out) = Digits::load(self.base.set)?;
         Ok((Arc::new(train), Arc::new(held_out)))
     }
+}
+
+/// Cases that were skipped, and why.
+fn failures() -> Table {
+    Table::new("Failed", ["case", "reason"])
 }
 
 type Sets = (Arc<Digits>, Arc<Digits>);

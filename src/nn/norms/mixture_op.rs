@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, IndexOp, Layout, Result, Shape, 
 use rayon::prelude::*;
 
 use super::mixture::{BatchStats, Mixture, Normaliser, Saved, Source, min_planes, sizes};
+use super::sync::over_ranks;
 use crate::nn::cpu::{slice, uninit, with_slice};
 use crate::nn::plane_op::is_ours;
 
@@ -198,9 +199,6 @@ pub(super) fn plain(
     mixture: &Mixture,
 ) -> Result<(Tensor, Option<BatchStats>)> {
     let (n, c, s) = mixture.check(xs.shape(), affine.elem_count(), ratios.elem_count())?;
-    if mixture.reduce.is_some() {
-        bail!("statistics are shared between ranks on the CPU only");
-    }
     let x = xs.reshape((n, c, s))?;
     let a = x.mean_keepdim(2)?;
     let b = (x.broadcast_sub(&a)?.sqr()?.sum_keepdim(2)? / mixture.plane_divisor(s))?;
@@ -216,7 +214,14 @@ pub(super) fn plain(
             match *normaliser {
                 Normaliser::Instance => Ok(t.clone()),
                 Normaliser::Layer => t.mean_keepdim(1)?.broadcast_as((n, c, 1)),
-                Normaliser::Batch => t.mean_keepdim(0)?.broadcast_as((n, c, 1)),
+                Normaliser::Batch => {
+                    let mean = t.mean_keepdim(0)?;
+                    let mean = match &mixture.reduce {
+                        Some(reduce) => (over_ranks(&mean, reduce)? / reduce.ranks() as f64)?,
+                        None => mean,
+                    };
+                    mean.broadcast_as((n, c, 1))
+                }
                 Normaliser::Group(groups) => t
                     .reshape((n, groups, c / groups))?
                     .mean_keepdim(2)?

@@ -4,13 +4,18 @@
 //! summed: two values a channel forward and two backward. Everything else follows from gradients being summed, which
 //! [`sum_gradients`] does for all parameters at once, the control parameters of SN among them.
 //!
-//! How the sum is made is the caller's: MPI (`training::mpi`) between processes, [`Team`] between threads. Left out: NCCL;
-//! on CUDA a synchronised layer is refused.
+//! How the sum is made is the caller's: MPI (`training::mpi`) between processes, [`Team`] between threads, NCCL
+//! (`training::nccl`) between graphics cards. A tensor is summed where it lies, by [`AllReduce::sum_tensor`]; the CPU
+//! kernels of normalisations sum their own numbers, and on other devices [`over_ranks`] stands in candle's operations.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use candle_core::backend::BackendStorage as _;
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp2, DType, Device, Layout, MetalStorage, Result, Shape, Tensor,
+    Var, bail,
+};
 
 /// Sums over all ranks. Every rank calls it the same number of times, with as many values, in the same order.
 pub trait AllReduce: Send + Sync {
@@ -22,6 +27,82 @@ pub trait AllReduce: Send + Sync {
     /// # Errors
     /// When another rank is gone.
     fn sum(&self, values: &mut [f64]) -> Result<()>;
+
+    /// The sum of `values` over all ranks, in their type and on their device: by way of [`AllReduce::sum`], unless the
+    /// ranks have a shorter one.
+    ///
+    /// # Errors
+    /// When another rank is gone.
+    fn sum_tensor(&self, values: &Tensor) -> Result<Tensor> {
+        let mut sums = values
+            .to_dtype(DType::F64)?
+            .flatten_all()?
+            .to_vec1::<f64>()?;
+        self.sum(&mut sums)?;
+        Tensor::from_vec(sums, values.shape(), &Device::Cpu)?
+            .to_dtype(values.dtype())?
+            .to_device(values.device())
+    }
+}
+
+/// Gives its second input, which is the first summed over the ranks; its gradient is summed over them too.
+struct OverRanks(Arc<dyn AllReduce>);
+
+impl CustomOp2 for OverRanks {
+    fn name(&self) -> &'static str {
+        "over-ranks"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        sum: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok((sum.try_clone(layout)?, layout.shape().clone()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        sum: &CudaStorage,
+        layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Ok((sum.try_clone(layout)?, layout.shape().clone()))
+    }
+
+    fn metal_fwd(
+        &self,
+        _: &MetalStorage,
+        _: &Layout,
+        sum: &MetalStorage,
+        layout: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        Ok((sum.try_clone(layout)?, layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(self.0.sum_tensor(&grad.contiguous()?)?), None))
+    }
+}
+
+/// The sum of `values` over all ranks as a step of the computation: what depends on it anywhere reaches `values` in the
+/// backward pass, if the loss of the whole is the sum of the ranks' losses.
+///
+/// # Errors
+/// When another rank is gone.
+pub fn over_ranks(values: &Tensor, reduce: &Arc<dyn AllReduce>) -> Result<Tensor> {
+    let values = values.contiguous()?;
+    let sum = reduce.sum_tensor(&values.detach())?;
+    values.apply_op2(&sum, OverRanks(Arc::clone(reduce)))
 }
 
 /// Replaces the gradients of `vars` by their sums over all ranks, in one collective call. If each rank divides its
@@ -30,21 +111,27 @@ pub trait AllReduce: Send + Sync {
 /// # Errors
 /// When another rank is gone.
 pub fn sum_gradients(grads: &mut GradStore, vars: &[Var], reduce: &dyn AllReduce) -> Result<()> {
-    let mut values: Vec<f64> = Vec::new();
     let with_gradient: Vec<&Var> = vars.iter().filter(|v| grads.get(v).is_some()).collect();
+    let mut flat = Vec::new();
     for var in &with_gradient {
         if let Some(grad) = grads.get(var) {
-            let flat = grad.to_dtype(DType::F64)?.flatten_all()?;
-            values.extend(flat.to_vec1::<f64>()?);
+            // Cards are slow at f64, and sums of a few ranks need no more than f32 has.
+            let dtype = match grad.device() {
+                Device::Cpu => DType::F64,
+                _ => DType::F32,
+            };
+            flat.push(grad.to_dtype(dtype)?.flatten_all()?);
         }
     }
-    reduce.sum(&mut values)?;
+    if flat.is_empty() {
+        return Ok(());
+    }
+    let sums = reduce.sum_tensor(&Tensor::cat(&flat, 0)?)?;
     let mut start = 0;
     for var in &with_gradient {
-        let end = start + var.elem_count();
-        let sum = Tensor::from_slice(&values[start..end], var.shape(), var.device())?;
-        grads.insert(var, sum.to_dtype(var.dtype())?);
-        start = end;
+        let sum = sums.narrow(0, start, var.elem_count())?;
+        grads.insert(var, sum.reshape(var.shape())?.to_dtype(var.dtype())?);
+        start += var.elem_count();
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::VarMap;
 
 use super::sync::{AllReduce, Team, sum_gradients};
@@ -112,6 +112,61 @@ fn shards_on_ranks_equal_the_whole_batch_on_one() {
                 assert_close(&part[1], &whole[1], 1e-5, "gradients");
                 assert_close(&part[2], &whole[2], 1e-5, "weights after 20 steps");
             }
+        }
+    }
+}
+
+/// Where there is no kernel of ours the same is written in candle's operations; numbers of f64 go that way on the CPU.
+#[test]
+fn shards_equal_the_whole_batch_in_operations_of_candle_too() {
+    const WHOLE: usize = 6;
+    let values = |t: &Tensor| values(&t.to_dtype(DType::F32).unwrap());
+    let xs = random(&[WHOLE, 4, 3, 3], 5).to_dtype(DType::F64).unwrap();
+    let weigh = random(&[WHOLE, 4, 3, 3], 6).to_dtype(DType::F64).unwrap();
+    // Outputs, and gradients of inputs and of control parameters.
+    let pass = |xs: &Tensor, weigh: &Tensor, kind, reduce: Option<Arc<dyn AllReduce>>| {
+        let vars = VarMap::new();
+        let vb = candle_nn::VarBuilder::from_varmap(&vars, DType::F64, xs.device());
+        let norms = Norms::new(kind, 1);
+        let layer = norms.layer2d(4, Activation::None, vb).unwrap();
+        norms.set_training(true);
+        norms.synchronise(reduce.clone());
+        let xs = Var::from_tensor(xs).unwrap();
+        let ys = layer.forward(&xs).unwrap();
+        let loss = (&ys * weigh).unwrap().sum_all().unwrap();
+        let mut grads = loss.backward().unwrap();
+        let mut named: Vec<_> = vars.data().lock().unwrap().clone().into_iter().collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        let vars: Vec<Var> = named.into_iter().map(|(_, var)| var).collect();
+        if let Some(reduce) = &reduce {
+            sum_gradients(&mut grads, &vars, &**reduce).unwrap();
+        }
+        let of_vars = vars.iter().filter_map(|var| grads.get(var));
+        let of_vars: Vec<f32> = of_vars.flat_map(values).collect();
+        let running = vars.iter().flat_map(|var| values(var));
+        let all = of_vars.into_iter().chain(running).collect::<Vec<f32>>();
+        (values(&ys), values(grads.get(&xs).unwrap()), all)
+    };
+    for kind in [NormKind::Switch, NormKind::Batch, NormKind::Population] {
+        let whole = pass(&xs, &weigh, kind, None);
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = Team::new(3)
+                .into_iter()
+                .enumerate()
+                .map(|(rank, team)| {
+                    let part = |t: &Tensor| t.narrow(0, 2 * rank, 2).unwrap().copy().unwrap();
+                    let (xs, weigh) = (part(&xs), part(&weigh));
+                    scope.spawn(move || pass(&xs, &weigh, kind, Some(Arc::new(team))))
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        let outputs: Vec<f32> = parts.iter().flat_map(|p| p.0.clone()).collect();
+        let inputs: Vec<f32> = parts.iter().flat_map(|p| p.1.clone()).collect();
+        assert_close(&outputs, &whole.0, 1e-6, "outputs");
+        assert_close(&inputs, &whole.1, 1e-6, "gradients of inputs");
+        for part in &parts {
+            assert_close(&part.2, &whole.2, 1e-5, "gradients and running statistics");
         }
     }
 }

@@ -221,9 +221,10 @@ fn list_ui(ui: &mut egui::Ui, runs: &[Listed], marked: &mut BTreeSet<PathBuf>) -
                 let mark = ui.checkbox(&mut is_marked, "");
                 let mark = mark.accessible_name(format!("Mark {}", run.name));
                 let mut is_toggled = mark.changed();
-                let name = ui.selectable_label(is_marked, &run.name);
-                let name = name
-                    .on_hover_text(format!("{}\nA double click opens it", run.folder.display()));
+                let name = ui.selectable_label(is_marked, short(&run.name));
+                let folder = run.folder.display();
+                let name =
+                    name.on_hover_text(format!("{}\n{folder}\nA double click opens it", run.name));
                 if name.double_clicked() {
                     to_open = Some(run.folder.clone());
                 } else if name.clicked() {
