@@ -41,8 +41,8 @@ impl Tab for LabTab {
                 .labelled_by(label.id)
                 .on_hover_text("Runs are saved into folders in this one, and found there again");
         }
-        if self.page == Page::Runs {
-            if ui
+        if self.page == Page::Runs
+            && ui
                 .add_enabled(
                     self.can_export(),
                     egui::Button::new(format!("{}  Export", icon::EXPORT)),
@@ -54,9 +54,8 @@ impl Tab for LabTab {
                     "Save all runs, and write their curves as CSV and PNG beside them",
                 ))
                 .clicked()
-            {
-                self.export();
-            }
+        {
+            self.export();
         }
     }
 
