@@ -24,6 +24,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crate::nn::norms::is_of_some_norms;
+
 /// Settings of [`Adam`].
 #[derive(Clone, Copy, Debug)]
 pub struct AdamConfig {
@@ -378,10 +380,11 @@ impl RunDir {
     }
 }
 
-/// Sets all of `vars` from a weight file, to go on from shipped weights where no checkpoint is left.
+/// Sets all of `vars` from a weight file, to go on from shipped weights where no checkpoint is left. What only some
+/// normalisations have (ratios, running statistics) may be missing: a network goes on with another one than it began with.
 ///
 /// # Errors
-/// When a variable is missing in the file or has another shape there.
+/// When any other variable is missing in the file, or one has another shape there.
 pub fn initialise(vars: &VarMap, path: &Path) -> Result<()> {
     let checkpoint = crate::weights::Checkpoint::open(path, &Device::Cpu)?;
     let Ok(data) = vars.data().lock() else {
@@ -389,16 +392,20 @@ pub fn initialise(vars: &VarMap, path: &Path) -> Result<()> {
     };
     for (name, var) in data.iter() {
         let tensor = checkpoint.tensors().get(name);
-        let tensor = tensor
-            .filter(|t| t.shape() == var.shape())
-            .with_context(|| {
-                format!(
-                    "`{name}` of shape {:?} is not in {}: it belongs to another model",
-                    var.dims(),
-                    path.display()
-                )
-            })?;
-        var.set(&tensor.to_dtype(DType::F32)?)?;
+        if tensor.is_none() && is_of_some_norms(name) {
+            continue;
+        }
+        // SN keeps a number for each channel as [1, C, 1, 1], others as [C].
+        let long =
+            |t: &Tensor| -> Vec<usize> { t.dims().iter().copied().filter(|&d| d != 1).collect() };
+        let tensor = tensor.filter(|t| long(t) == long(var)).with_context(|| {
+            format!(
+                "`{name}` of shape {:?} is not in {}: it belongs to another model",
+                var.dims(),
+                path.display()
+            )
+        })?;
+        var.set(&tensor.to_dtype(DType::F32)?.reshape(var.shape())?)?;
     }
     Ok(())
 }

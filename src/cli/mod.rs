@@ -250,6 +250,10 @@ pub enum TrainCommand {
 
     /// Graph grouping of keypoint candidates, from a folder of annotated photos
     Grouping(crate::pose::train_grouping::TrainGrouping),
+
+    /// The head that says where face and hands are, from photos of people without labels
+    Zoom(crate::pose::train_zoom::TrainZoom),
+
     /// Where small toes are, from feet of average shape seen from everywhere; prints the factors of src/pose/toes.rs
     Toes {
         /// Random feet to fit

@@ -65,6 +65,13 @@ fn train(command: TrainCommand, ranks: &Ranks) -> Result<()> {
         TrainCommand::Motion(config) => {
             crate::motion::train::train(&config, ranks, &out_of("motion", ranks))
         }
+        TrainCommand::Zoom(config) => {
+            anyhow::ensure!(
+                ranks.count() == 1,
+                "The zoom head is trained in one process: it takes minutes. Leave out --ranks"
+            );
+            crate::pose::train_zoom::train(&config, &out_of("zoom", ranks))
+        }
         TrainCommand::Grouping(config) => {
             anyhow::ensure!(
                 ranks.count() == 1,

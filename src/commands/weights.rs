@@ -27,13 +27,14 @@ use crate::people::palm_detector::PalmDetector;
 use crate::people::tfjs;
 use crate::people::thunder::Thunder;
 use crate::pose::grouping::Grouper;
+use crate::pose::region_head::RegionHead;
 use crate::weights::{self, Checkpoint, Report, Store, WeightsError};
 
 /// Builds a network only to see whether the weights fit.
 type Build = fn(VarBuilder<'static>) -> candle_core::Result<()>;
 
 /// The networks whose weights ship, by the name of the file.
-const SHIPPED: [(&str, Build); 12] = [
+const SHIPPED: [(&str, Build); 13] = [
     ("face_detector", |vb| FaceDetector::load(vb).map(drop)),
     ("face_mesh", |vb| FaceMesh::load(vb).map(drop)),
     ("face_parser", |vb| Parser::load(vb).map(drop)),
@@ -49,6 +50,7 @@ const SHIPPED: [(&str, Build); 12] = [
     ("movenet_thunder", |vb| Thunder::load(vb).map(drop)),
     ("blaze_pose", |vb| BlazePose::load(vb).map(drop)),
     ("palm_detector", |vb| PalmDetector::load(vb).map(drop)),
+    ("zoom_regions", |vb| RegionHead::load(vb).map(drop)),
     ("hand_landmarks", |vb| HandLandmarks::load(vb).map(drop)),
 ];
 

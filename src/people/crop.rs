@@ -4,11 +4,12 @@
 
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::raster::{Rgb, Similarity, rgb_to_tensor, warp_rgb};
 
 /// A square part of a photo, turned by any angle, that a network sees at its own size.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// Its middle in photo pixels.
     pub center: [f32; 2],
@@ -77,6 +78,15 @@ impl Region {
         self.image_from_view(view_px)
             .apply([f64::from(x), f64::from(y)])
             .map(|v| v as f32)
+    }
+
+    /// A point of the photo in pixels of the view.
+    pub fn to_view(&self, view_px: usize, point: [f32; 2]) -> [f32; 2] {
+        let view_from_image = self.image_from_view(view_px).inverse();
+        let [x, y] = view_from_image
+            .apply(point.map(f64::from))
+            .map(|v| v as f32);
+        [if self.mirrored { view_px as f32 - x } else { x }, y]
     }
 
     /// What the network sees.
@@ -167,6 +177,9 @@ mod tests {
             let view = region.view(&photo, 48);
             for (x, y) in [(5, 7), (24, 24), (40, 11)] {
                 let [u, v] = region.to_image(48, [x as f32 + 0.5, y as f32 + 0.5]);
+                let back = region.to_view(48, [u, v]);
+                assert!((back[0] - x as f32 - 0.5).abs() < 1e-3, "{region:?}");
+                assert!((back[1] - y as f32 - 0.5).abs() < 1e-3, "{region:?}");
                 let got = view.get(x, y).unwrap();
                 assert!(
                     (f32::from(got[0]) - 2.0 * (u - 0.5)).abs() < 2.5,

@@ -6,12 +6,13 @@
 
 use candle_core::{Device, Result};
 
+use super::crop::Region;
 use super::face_detector::Detection;
 use super::face_mesh::{FaceMesh, INPUT_PX};
-use crate::raster::{Rgb, Similarity, rgb_to_tensor, warp_rgb};
+use crate::raster::{Rgb, rgb_to_tensor, warp_rgb};
 
 /// Side of the crop over the side of the face's box.
-const CROP_OVER_BOX: f64 = 1.5;
+const CROP_OVER_BOX: f32 = 1.5;
 /// Upright faces score at least this (their logits are about 20). Upside down ones with glasses come close to it, so
 /// below it the other rolls are tried as well.
 const UPRIGHT_SCORE: f32 = 0.999_999;
@@ -52,29 +53,41 @@ impl FaceMesh {
     /// # Errors
     /// When the network fails.
     pub fn landmarks(&self, photo: &Rgb, detection: &Detection) -> Result<Mesh> {
-        let [dx, dy] = detection.eye_line().map(f64::from);
-        let [x0, y0, x1, y1] = detection.bbox_in_image.map(f64::from);
-        let side = (x1 - x0).max(y1 - y0) * CROP_OVER_BOX;
-        let center = [0.5 * (x0 + x1), 0.5 * (y0 + y1)];
-        let mut best = self.in_photo(photo, &square(center, [dx, dy], side))?;
+        let upright = region_of(detection);
+        let mut best = self.in_photo(photo, &upright)?;
         // The detector sees some upside down faces as upright ones.
-        for axis in [[-dx, -dy], [-dy, dx], [dy, -dx]] {
+        let [x, y] = upright.axis;
+        for axis in [[-x, -y], [-y, x], [y, -x]] {
             if best.score >= UPRIGHT_SCORE {
                 break;
             }
-            let turned = self.in_photo(photo, &square(center, axis, side))?;
+            let turned = self.in_photo(photo, &Region { axis, ..upright })?;
             if turned.score > best.score {
                 best = turned;
             }
         }
-        let Some(crop) = crop_around(&best.points_in_image) else {
-            return Ok(best);
+        self.refined(photo, best)
+    }
+
+    /// The landmarks of a face that is upright in this region, about.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn landmarks_in(&self, photo: &Rgb, region: &Region) -> Result<Mesh> {
+        let first = self.in_photo(photo, region)?;
+        self.refined(photo, first)
+    }
+
+    /// The landmarks found again in the crop that they suggest.
+    fn refined(&self, photo: &Rgb, first: Mesh) -> Result<Mesh> {
+        let Some(region) = region_around(&first.points_in_image) else {
+            return Ok(first);
         };
-        let refined = self.in_photo(photo, &crop)?;
-        Ok(if refined.score >= best.score.min(0.5) {
+        let refined = self.in_photo(photo, &region)?;
+        Ok(if refined.score >= first.score.min(0.5) {
             refined
         } else {
-            best
+            first
         })
     }
 
@@ -102,16 +115,13 @@ impl FaceMesh {
         Ok(mesh.points_in_image.into_iter().map(to_unit).collect())
     }
 
-    /// The landmarks in the crop that `image_from_crop` cuts out, 192 pixels a side.
-    fn in_photo(&self, photo: &Rgb, image_from_crop: &Similarity) -> Result<Mesh> {
-        let crop = warp_rgb(photo, image_from_crop, INPUT_PX, INPUT_PX);
+    /// The landmarks in a region, seen at 192 pixels a side.
+    fn in_photo(&self, photo: &Rgb, region: &Region) -> Result<Mesh> {
+        let image_from_crop = region.image_from_view(INPUT_PX);
+        let crop = warp_rgb(photo, &image_from_crop, INPUT_PX, INPUT_PX);
         let xs = rgb_to_tensor(&crop, &Device::Cpu)?.unsqueeze(0)?;
         let found = self.in_crop(&((xs + 1.0)? * 0.5)?)?;
-        let to_image = |[x, y]: [f32; 2]| {
-            image_from_crop
-                .apply([f64::from(x), f64::from(y)])
-                .map(|v| v as f32)
-        };
+        let to_image = |point: [f32; 2]| region.to_image(INPUT_PX, point);
         Ok(Mesh {
             points_in_image: found.points.into_iter().map(to_image).collect(),
             score: found.score,
@@ -119,28 +129,26 @@ impl FaceMesh {
     }
 }
 
-/// A square around `center` whose x axis runs along `axis`, as the transform from crop pixels.
-fn square(center: [f64; 2], axis: [f64; 2], side: f64) -> Similarity {
-    let length = axis[0].hypot(axis[1]);
-    let scale = side / INPUT_PX as f64;
+/// The crop that suits a detection.
+pub fn region_of(detection: &Detection) -> Region {
+    let [x0, y0, x1, y1] = detection.bbox_in_image;
+    let side = (x1 - x0).max(y1 - y0) * CROP_OVER_BOX;
+    along(
+        detection.eye_line(),
+        [0.5 * (x0 + x1), 0.5 * (y0 + y1)],
+        side,
+    )
+}
+
+/// A region whose x axis runs along the eyes, from the person's right to the left.
+fn along([dx, dy]: [f32; 2], center: [f32; 2], side: f32) -> Region {
     // Without a direction the head is taken to be upright.
-    let (a, b) = if length > 0.0 {
-        (scale * axis[0] / length, scale * axis[1] / length)
-    } else {
-        (scale, 0.0)
-    };
-    let half = INPUT_PX as f64 / 2.0;
-    Similarity {
-        a,
-        b,
-        tx: center[0] - (a * half - b * half),
-        ty: center[1] - (b * half + a * half),
-    }
+    Region::with_up(center, side, [dy, -dx])
 }
 
 /// The crop that suits these landmarks; `None` when they have collapsed.
-fn crop_around(points: &[[f32; 2]]) -> Option<Similarity> {
-    let [right, left] = EYE_CORNERS.map(|index| points.get(index).map(|p| p.map(f64::from)));
+pub fn region_around(points: &[[f32; 2]]) -> Option<Region> {
+    let [right, left] = EYE_CORNERS.map(|index| points.get(index).copied());
     let (right, left) = (right?, left?);
     let axis = [left[0] - right[0], left[1] - right[1]];
     let length = axis[0].hypot(axis[1]);
@@ -148,22 +156,17 @@ fn crop_around(points: &[[f32; 2]]) -> Option<Similarity> {
         return None;
     }
     // Their box along the eye line.
-    let upright = Similarity {
-        a: axis[0] / length,
-        b: axis[1] / length,
-        tx: 0.0,
-        ty: 0.0,
-    };
-    let from_image = upright.inverse();
-    let (mut low, mut high) = ([f64::MAX; 2], [f64::MIN; 2]);
-    for point in points {
-        let [x, y] = from_image.apply(point.map(f64::from));
-        low = [low[0].min(x), low[1].min(y)];
-        high = [high[0].max(x), high[1].max(y)];
-    }
+    let [a, b] = axis.map(|v| v / length);
+    let turned = points.iter().map(|[x, y]| [x * a + y * b, y * a - x * b]);
+    let (low, high) = turned.fold(([f32::MAX; 2], [f32::MIN; 2]), |(low, high), point| {
+        (
+            [0, 1].map(|i| low[i].min(point[i])),
+            [0, 1].map(|i| high[i].max(point[i])),
+        )
+    });
     let side = (high[0] - low[0]).max(high[1] - low[1]) * CROP_OVER_BOX;
-    let center = upright.apply([0.5 * (low[0] + high[0]), 0.5 * (low[1] + high[1])]);
-    Some(square(center, axis, side))
+    let [x, y] = [0, 1].map(|i| 0.5 * (low[i] + high[i]));
+    Some(along(axis, [x * a - y * b, x * b + y * a], side))
 }
 
 #[cfg(test)]

@@ -2,28 +2,27 @@
 
 use super::*;
 use crate::people::test_support::{photo, weights};
+use crate::raster::Similarity;
 
-fn near(a: [f64; 2], b: [f64; 2], tolerance: f64) -> bool {
-    (a[0] - b[0]).hypot(a[1] - b[1]) <= tolerance
+fn near(a: [f32; 2], b: [f32; 2]) -> bool {
+    (a[0] - b[0]).hypot(a[1] - b[1]) <= 1e-4
 }
 
 #[test]
-fn a_square_lies_around_its_centre_along_its_axis() {
-    let side = INPUT_PX as f64;
-    let crop = square([50.0, 40.0], [0.0, 3.0], 20.0);
-    assert!(near(
-        crop.apply([side / 2.0, side / 2.0]),
-        [50.0, 40.0],
-        1e-9
-    ));
-    // The x axis runs down in the photo, so the crop's top left corner is the square's top right one.
-    assert!(near(crop.apply([0.0, 0.0]), [60.0, 30.0], 1e-9));
-    assert!(near(crop.apply([side, 0.0]), [60.0, 50.0], 1e-9));
-    assert!(near(
-        square([5.0, 5.0], [0.0, 0.0], 2.0).apply([0.0, 0.0]),
-        [4.0, 4.0],
-        1e-9
-    ));
+fn the_first_crop_lies_around_the_detection_along_the_eyes() {
+    let mut detection = Detection {
+        bbox_in_image: [43.0, 33.0, 57.0, 47.0],
+        score: 0.9,
+        keypoints_in_image: [[50.0, 38.0]; 6],
+    };
+    detection.keypoints_in_image[1] = [50.0, 41.0];
+    let crop = region_of(&detection);
+    assert!(near(crop.center, [50.0, 40.0]) && (crop.side - 21.0).abs() < 1e-4);
+    // The eyes lie one below the other, so the crop's top left corner is the square's top right one.
+    assert!(near(crop.to_image(1, [0.0, 0.0]), [60.5, 29.5]));
+    assert!(near(crop.to_image(1, [1.0, 0.0]), [60.5, 50.5]));
+    detection.keypoints_in_image[1] = detection.keypoints_in_image[0];
+    assert!(near(region_of(&detection).axis, [1.0, 0.0]));
 }
 
 #[test]
@@ -32,14 +31,12 @@ fn the_second_crop_follows_the_landmarks() {
     points[EYE_CORNERS[0]] = [80.0, 90.0];
     points[EYE_CORNERS[1]] = [120.0, 90.0];
     points[152] = [100.0, 150.0];
-    let crop = crop_around(&points).unwrap();
+    let crop = region_around(&points).unwrap();
     // Landmarks span 40 × 60; the larger side counts, half as much again.
-    assert!((crop.scale() * INPUT_PX as f64 - 90.0).abs() < 1e-6);
-    let middle = INPUT_PX as f64 / 2.0;
-    assert!(near(crop.apply([middle, middle]), [100.0, 120.0], 1e-6));
-    assert!(crop_around(&[[1.0, 1.0]; 468]).is_none());
-    assert!(crop_around(&[[f32::NAN; 2]; 468]).is_none());
-    assert!(crop_around(&[]).is_none());
+    assert!((crop.side - 90.0).abs() < 1e-4 && near(crop.center, [100.0, 120.0]));
+    assert!(region_around(&[[1.0, 1.0]; 468]).is_none());
+    assert!(region_around(&[[f32::NAN; 2]; 468]).is_none());
+    assert!(region_around(&[]).is_none());
 }
 
 /// A face seen upright in `aligned_a`, as the detector would give it.

@@ -341,6 +341,10 @@ impl Planes {
         let mut best = (0, 0.0);
         for y in top.ceil() as usize..(bottom.ceil() as usize).min(self.h) {
             for x in left.ceil() as usize..(right.ceil() as usize).min(self.w) {
+                // Distance only ever lowers it, so most cells need no closer look.
+                if self.at(&self.heat, joint, y * self.w + x) <= best.1 {
+                    continue;
+                }
                 let value = self.suitability(seed, joint, y, x);
                 if value > best.1 {
                     best = (y * self.w + x, value);
@@ -350,7 +354,8 @@ impl Planes {
         best
     }
 
-    fn person(&self, seed: &Seed, everyone: &[Seed]) -> FoundBody {
+    /// The person of a centre among `everyone`, in pixels of the picture.
+    pub fn person(&self, seed: &Seed, everyone: &[Seed]) -> FoundBody {
         let [top, left, bottom, right] = seed.bbox;
         let mut joints = [([0.0; 2], 0.0); JOINTS];
         let (mut sum, mut count) = (0.0, 0);

@@ -44,6 +44,8 @@ pub struct Thunder {
 
 /// The network's raw outputs.
 pub struct RawBody {
+    /// What the heads look at, [N, 24, h, w].
+    pub features: Tensor,
     /// Logits of a person's centre, [N, 1, h, w].
     pub center: Tensor,
     /// Logits of each joint, [N, 17, h, w].
@@ -80,6 +82,7 @@ impl Thunder {
             heat: self.heat.forward(&features)?,
             regress: self.regress.forward(&features)?,
             offset: self.offset.forward(&features)?,
+            features,
         })
     }
 
@@ -88,8 +91,17 @@ impl Thunder {
     /// # Errors
     /// When the sides are not multiples of 32.
     pub fn in_crops(&self, xs: &Tensor) -> Result<Vec<BodyInCrop>> {
-        let raw = self.forward(xs)?;
-        let (n, _, h, w) = raw.center.dims4()?;
+        self.forward(xs)?.bodies()
+    }
+}
+
+impl RawBody {
+    /// The person in the middle of each crop.
+    ///
+    /// # Errors
+    /// When the maps cannot be read from their device.
+    pub fn bodies(&self) -> Result<Vec<BodyInCrop>> {
+        let (n, _, h, w) = self.center.dims4()?;
         let plain = |map: &Tensor, index: usize| -> Result<Vec<f32>> {
             map.i(index)?.flatten_all()?.to_vec1::<f32>()
         };
@@ -98,10 +110,10 @@ impl Thunder {
                 let maps = Maps {
                     width: w,
                     height: h,
-                    center: plain(&raw.center, index)?,
-                    heat: plain(&raw.heat, index)?,
-                    regress: plain(&raw.regress, index)?,
-                    offset: plain(&raw.offset, index)?,
+                    center: plain(&self.center, index)?,
+                    heat: plain(&self.heat, index)?,
+                    regress: plain(&self.regress, index)?,
+                    offset: plain(&self.offset, index)?,
                 };
                 Ok(maps.decode())
             })

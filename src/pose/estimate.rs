@@ -1,4 +1,4 @@
-//! Whole-body pose of everyone in a photo, the steps in order: boxes, bodies, one body for each person, zoom-in, scores.
+//! Whole-body pose of everyone in a photo, the steps in order: boxes, bodies, one body for each person, feet, zoom-in.
 //!
 //! There are two ways to bodies. Top-down, MultiPose's centres give boxes, and Thunder finds the joints in each.
 //! Bottom-up, MultiPose's keypoint candidates are grouped to people (`grouping.rs`), without any limit to their number.
@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::body::{Body, Scored, add_feet, bounds, first_look, second_look};
+use super::body::{Body, Scored, add_feet, bounds, look_at_boxes};
 use super::candidates::Proposal;
 use super::group_people::people_of_groups;
 use super::grouping::MAX_CANDIDATES;
@@ -23,11 +23,14 @@ use crate::people::movenet::STRIDE_PX;
 use crate::people::multipose::{Planes, View};
 use crate::raster::Rgb;
 
-/// Centres below this are nobody.
-const MIN_CENTER: f32 = 0.1;
+/// Centres below this are nobody, and so are those whose joints, as MultiPose has them, score less than the second.
+const MIN_CENTER: f32 = 0.12;
+const MIN_EXPECTED: f32 = 0.1;
 /// People this large, over the longer side of the photo, and this sure are found as well on a coarse view.
 const LARGE: f32 = 0.45;
 const CLEAR: f32 = 0.3;
+/// What is fainter and lies this far within somebody large is a part of them.
+const WITHIN: f32 = 0.7;
 /// Boxes that overlap by more than this share are one person, before bodies are known.
 const SAME_BOX_IOU: f32 = 0.6;
 /// Bodies more similar than this (as OKS has it) are one person.
@@ -119,6 +122,28 @@ pub fn detect_in_stages<T>(
     if photo.width == 0 || photo.height == 0 {
         return Ok(Vec::new());
     }
+    let bodies = find_bodies(networks, photo, config, &out.part(0.0, 0.4), stages)?;
+    let start = Instant::now();
+    let (bodies, scores): (Vec<Body>, Vec<f32>) = bodies.into_iter().unzip();
+    let mut zoomed = zoom_in(networks, photo, &bodies, &out.part(0.4, 1.0))?;
+    stages.push(("faces and hands", start.elapsed().as_secs_f64()));
+    for (zoomed, score) in zoomed.iter_mut().zip(scores) {
+        zoomed.person.score = score;
+    }
+    Ok(zoomed)
+}
+
+/// Bodies and feet of everyone in a photo, with scores, surest first; adds how long each stage took.
+///
+/// # Errors
+/// When a network fails, or `out` cancels.
+pub fn find_bodies<T>(
+    networks: &Networks,
+    photo: &Rgb,
+    config: &PoseConfig,
+    out: &Out<T>,
+    stages: &mut Stages,
+) -> Result<Vec<(Body, f32)>> {
     let mut start = Instant::now();
     let mut over = |name: &'static str| {
         stages.push((name, start.elapsed().as_secs_f64()));
@@ -127,38 +152,35 @@ pub fn detect_in_stages<T>(
     out.progress(0.0, "Looking for people")?;
     let places = person_boxes(networks, photo, config)?;
     over("people");
-    out.progress(0.2, format!("Bodies of {} candidates", places.len()))?;
+    out.progress(0.4, format!("Bodies of {} candidates", places.len()))?;
     let mut people = match config.method {
         Method::BottomUp => Vec::new(),
-        _ => {
-            let looked = to_look_at(&places);
-            let boxes: Vec<[f32; 4]> = looked.iter().map(|place| place.bbox).collect();
-            let bodies = first_look(networks, photo, &boxes)?;
-            let scored = bodies.into_iter().zip(looked).map(|(body, place)| {
-                let score = person_score(&body, place.score);
-                (body, score)
-            });
-            one_each(scored.collect())
-        }
+        _ => look_at_places(networks, photo, &to_look_at(&places))?,
     };
     add_groups(&mut people, &places, config.method);
     people.retain(|(_, score)| *score >= config.min_score);
     people.truncate(config.max_people as usize);
-    let mut bodies: Vec<Body> = people.iter().map(|(body, _)| body.clone()).collect();
     over("bodies");
-    out.progress(0.3, format!("{} people", bodies.len()))?;
-    if config.method != Method::BottomUp {
-        second_look(networks, photo, &mut bodies)?;
-    }
-    over("second look");
+    out.progress(0.8, format!("{} people", people.len()))?;
+    let (mut bodies, scores): (Vec<Body>, Vec<f32>) = people.into_iter().unzip();
     add_feet(networks, photo, &mut bodies)?;
     over("feet");
-    let mut zoomed = zoom_in(networks, photo, &bodies, &out.part(0.4, 1.0))?;
-    over("faces and hands");
-    for (zoomed, (_, score)) in zoomed.iter_mut().zip(&people) {
-        zoomed.person.score = *score;
+    Ok(bodies.into_iter().zip(scores).collect())
+}
+
+/// One body with its score for everyone whom Thunder sees in these places, surest first.
+fn look_at_places(networks: &Networks, photo: &Rgb, places: &[&Place]) -> Result<Vec<(Body, f32)>> {
+    let boxes: Vec<[f32; 4]> = places.iter().map(|place| place.bbox).collect();
+    let looks = look_at_boxes(networks, photo, &boxes)?;
+    let mut people = Vec::new();
+    for ((mut body, look), place) in looks.into_iter().zip(places) {
+        if let Some(head) = &networks.regions {
+            head.guess_parts(&look, &mut body)?;
+        }
+        let score = person_score(&body, place.score);
+        people.push((body, score));
     }
-    Ok(zoomed)
+    Ok(one_each(people, |(body, score)| (body, *score)))
 }
 
 /// Where somebody may be.
@@ -168,8 +190,10 @@ struct Place {
     bbox: [f32; 4],
     /// How sure it is that somebody is there.
     score: f32,
-    /// The joints, where grouping found it.
+    /// The joints as MultiPose's maps have them; none where a face was all that was found.
     joints: Option<[Scored; BODY_KEYPOINTS]>,
+    /// Whether grouping found it.
+    is_group: bool,
 }
 
 /// Boxes in which somebody may be, the surest first.
@@ -192,12 +216,15 @@ fn person_boxes(networks: &Networks, photo: &Rgb, config: &PoseConfig) -> Result
         }
         if config.method != Method::BottomUp {
             let scale = view.image_from_view.scale() as f32 * STRIDE_PX as f32;
-            for seed in planes.seeds(wanted, MIN_CENTER) {
+            let seeds = planes.seeds(wanted, MIN_CENTER);
+            for seed in &seeds {
                 let [top, left, bottom, right] = seed.bbox.map(|v| v * scale);
+                let body = planes.person(seed, &seeds);
                 found.push(Place {
                     bbox: [left, top, right, bottom],
                     score: seed.score,
-                    joints: None,
+                    joints: Some(body.through(&view.image_from_view).joints),
+                    is_group: false,
                 });
             }
         }
@@ -212,15 +239,32 @@ fn person_boxes(networks: &Networks, photo: &Rgb, config: &PoseConfig) -> Result
     Ok(places)
 }
 
-/// The places whose boxes Thunder looks at: a group's only where there is no centre's.
+/// The places whose boxes Thunder looks at: those of centres, one for each body that MultiPose has there, and groups'
+/// where there is no centre's.
 fn to_look_at(places: &[Place]) -> Vec<&Place> {
-    let is_new = |(index, place): &(usize, &Place)| {
-        let before = places.iter().take(*index);
-        let mut centres = before.filter(|other| other.joints.is_none());
-        place.joints.is_none() || centres.all(|other| iou(&other.bbox, &place.bbox) < SAME_BOX_IOU)
+    let (groups, centres): (Vec<&Place>, Vec<&Place>) =
+        places.iter().partition(|place| place.is_group);
+    let mut alone = Vec::new();
+    let mut expected = Vec::new();
+    for (index, place) in centres.iter().enumerate() {
+        let Some(joints) = place.joints else {
+            alone.push(*place);
+            continue;
+        };
+        let body = Body::of_joints(joints, &place.bbox, place.score);
+        let score = person_score(&body, place.score);
+        if score >= MIN_EXPECTED {
+            expected.push((body, score, index));
+        }
+    }
+    let kept = one_each(expected, |(body, score, _)| (body, *score));
+    alone.extend(kept.iter().filter_map(|(_, _, index)| centres.get(*index)));
+    let is_new = |group: &&Place| {
+        let mut centres = centres.iter();
+        centres.all(|other| iou(&other.bbox, &group.bbox) < SAME_BOX_IOU)
     };
-    let places = places.iter().enumerate().filter(is_new);
-    places.map(|(_, place)| place).collect()
+    alone.extend(groups.into_iter().filter(is_new));
+    alone
 }
 
 /// Of places that overlap the surest stays; those too small to look at go.
@@ -235,7 +279,7 @@ fn without_doubles(mut found: Vec<Place>, count: usize) -> Vec<Place> {
         let is_new = kept
             .iter()
             .all(|other| iou(&other.bbox, &place.bbox) < SAME_BOX_IOU);
-        if kept.len() < count && (is_new || place.joints.is_some()) {
+        if kept.len() < count && (is_new || place.is_group) {
             kept.push(place);
         }
     }
@@ -255,6 +299,7 @@ fn groups_of(networks: &Networks, planes: &Planes, view: &View) -> Result<Vec<Pl
             bbox: person.bbox_in_image,
             score: person.score,
             joints: Some(std::array::from_fn(|index| person.get(index))),
+            is_group: true,
         })
         .collect())
 }
@@ -266,8 +311,7 @@ fn add_groups(people: &mut Vec<(Body, f32)>, places: &[Place], method: Method) {
         Method::BottomUp => 1.0,
         Method::Both => GROUP_ALONE,
     };
-    for place in places {
-        // Faces that stand for people have no joints, and come alone.
+    for place in places.iter().filter(|place| place.is_group) {
         let Some(joints) = place.joints else { continue };
         let body = Body::of_joints(joints, &place.bbox, place.score);
         let is_new = people
@@ -296,6 +340,7 @@ fn places_of_faces(networks: &Networks, photo: &Rgb, count: usize) -> Result<Vec
             ],
             score: face.score,
             joints: None,
+            is_group: false,
         }
     });
     Ok(places.collect())
@@ -305,11 +350,15 @@ fn places_of_faces(networks: &Networks, photo: &Rgb, count: usize) -> Result<Vec
 /// sign of anybody else.
 fn is_enough(found: &[Place], photo: &Rgb) -> bool {
     let large = LARGE * photo.width.max(photo.height) as f32;
-    let is_large = |[x0, y0, x1, y1]: &[f32; 4]| (x1 - x0).max(y1 - y0) >= large;
-    !found.is_empty()
-        && found
-            .iter()
-            .all(|place| is_large(&place.bbox) && place.score >= CLEAR)
+    let is_clear = |place: &&Place| {
+        let [x0, y0, x1, y1] = place.bbox;
+        (x1 - x0).max(y1 - y0) >= large && place.score >= CLEAR
+    };
+    let is_part = |place: &Place| {
+        let mut clear = found.iter().filter(is_clear);
+        place.score < CLEAR && clear.any(|other| share_within(&place.bbox, &other.bbox) >= WITHIN)
+    };
+    !found.is_empty() && found.iter().all(|place| is_clear(&place) || is_part(place))
 }
 
 /// How sure it is that this is somebody and well found: the centre's score and that of the joints seen.
@@ -328,23 +377,24 @@ fn person_score(body: &Body, seed: f32) -> f32 {
     seed.max(body.center).max(1e-3).powf(0.25) * mean * share.sqrt()
 }
 
-/// Of bodies that are one person the best stays. Best first.
-fn one_each(mut people: Vec<(Body, f32)>) -> Vec<(Body, f32)> {
-    people.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let mut kept: Vec<(Body, f32)> = Vec::new();
-    for (body, score) in people {
+/// Of bodies that are one person the best stays. Best first. `of` tells body and score.
+fn one_each<T>(mut people: Vec<T>, of: impl Fn(&T) -> (&Body, f32)) -> Vec<T> {
+    people.sort_by(|a, b| of(b).1.total_cmp(&of(a).1));
+    let mut kept: Vec<T> = Vec::new();
+    for person in people {
+        let (body, _) = of(&person);
         if kept
             .iter()
-            .all(|(other, _)| similarity(other, &body) < SAME_BODY)
+            .all(|other| similarity(of(other).0, body) < SAME_BODY)
         {
-            kept.push((body, score));
+            kept.push(person);
         }
     }
     kept
 }
 
 /// Object keypoint similarity of two found bodies, by the joints that the first was seen with.
-fn similarity(a: &Body, b: &Body) -> f32 {
+pub fn similarity(a: &Body, b: &Body) -> f32 {
     let points: Vec<[f32; 2]> = a.joints.iter().map(|(point, _)| *point).collect();
     let [x0, y0, x1, y1] = bounds(&points);
     let area = ((x1 - x0) * (y1 - y0)).max(1.0);
@@ -360,15 +410,27 @@ fn similarity(a: &Body, b: &Body) -> f32 {
     sum / count.max(1.0)
 }
 
-fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
-    let area = |[x0, y0, x1, y1]: [f32; 4]| (x1 - x0).max(0.0) * (y1 - y0).max(0.0);
-    let common = area([
+fn area([x0, y0, x1, y1]: &[f32; 4]) -> f32 {
+    (x1 - x0).max(0.0) * (y1 - y0).max(0.0)
+}
+
+/// What two boxes have in common.
+fn common(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    area(&[
         a[0].max(b[0]),
         a[1].max(b[1]),
         a[2].min(b[2]),
         a[3].min(b[3]),
-    ]);
-    common / (area(*a) + area(*b) - common).max(1e-6)
+    ])
+}
+
+fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    common(a, b) / (area(a) + area(b) - common(a, b)).max(1e-6)
+}
+
+/// How much of the first box lies within the second.
+fn share_within(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    common(a, b) / area(a).max(1e-6)
 }
 
 #[cfg(test)]

@@ -1,17 +1,9 @@
 //! The steps on made-up bodies. The networks themselves are tested on photos where they are.
 
 use super::*;
-use crate::people::blaze_pose::LANDMARKS;
-use crate::people::crop::Region;
 
 fn body(x: f32, score: f32) -> Body {
-    let mut body = Body {
-        joints: [([0.0; 2], score); BODY_KEYPOINTS],
-        feet: [([0.0; 2], 0.0); 6],
-        landmarks: [([0.0; 2], 0.0); LANDMARKS],
-        center: 0.5,
-        region: Region::upright([x, 80.0], 200.0),
-    };
+    let mut body = Body::of_joints([([0.0; 2], score); BODY_KEYPOINTS], &[0.0; 4], 0.5);
     for (index, (point, _)) in body.joints.iter_mut().enumerate() {
         *point = [x + 5.0 * (index % 4) as f32, 10.0 * index as f32];
     }
@@ -21,7 +13,8 @@ fn body(x: f32, score: f32) -> Body {
 #[test]
 fn one_person_found_twice_is_one_and_neighbours_are_two() {
     let people = [(0.0, 0.5), (1.0, 0.9), (60.0, 0.7)];
-    let found = one_each(people.map(|(x, score)| (body(x, score), score)).into());
+    let people = people.map(|(x, score)| (body(x, score), score)).into();
+    let found: Vec<(Body, f32)> = one_each(people, |(body, score)| (body, *score));
     let scores: Vec<f32> = found.iter().map(|(_, score)| *score).collect();
     assert_eq!(scores, [0.9, 0.7]);
 }
@@ -49,14 +42,17 @@ fn the_fine_view_is_spared_where_somebody_large_is_alone() {
         bbox,
         score,
         joints: None,
+        is_group: false,
     };
     let large = || place([10.0, 0.0, 60.0, 100.0], 0.6);
     assert!(is_enough(&[large()], &photo));
     assert!(!is_enough(&[], &photo));
     let small = place([150.0, 40.0, 160.0, 60.0], 0.6);
     assert!(!is_enough(&[large(), small], &photo));
-    let faint = place([0.0, 0.0, 99.0, 99.0], 0.12);
+    let faint = place([0.0, 0.0, 99.0, 99.0], 0.15);
     assert!(!is_enough(&[large(), faint], &photo));
+    let bag = place([20.0, 50.0, 62.0, 80.0], 0.15);
+    assert!(is_enough(&[large(), bag], &photo));
 }
 
 #[test]
@@ -65,6 +61,7 @@ fn groups_that_nobody_stands_for_are_added_with_less_trust() {
         bbox: [x, 0.0, x + 20.0, 160.0],
         score,
         joints: Some(body(x, 0.6).joints),
+        is_group: true,
     };
     let places = [group(1.0, 0.8), group(90.0, 0.4)];
     let found = || vec![(body(0.0, 0.9), 0.7)];
@@ -87,6 +84,7 @@ fn boxes_that_overlap_are_one_and_specks_are_none() {
         bbox: [x, 0.0, x + width, 100.0],
         score,
         joints: None,
+        is_group: false,
     };
     let found = vec![
         place(0.0, 50.0, 0.4),

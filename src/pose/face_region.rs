@@ -12,7 +12,7 @@ use super::keypoints::joint::*;
 use super::networks::Networks;
 use crate::people::crop::{Region, views};
 use crate::people::face_detector::Detection;
-use crate::people::face_landmarks::Mesh;
+use crate::people::face_landmarks::{Mesh, region_around, region_of};
 use crate::raster::Rgb;
 
 /// Points of a face, as iBUG's 68 and as COCO-WholeBody's keypoints 23 to 90.
@@ -97,6 +97,10 @@ const SEARCH_PX: usize = 128;
 const MIN_SCORE: f32 = 0.25;
 /// A detection of this score needs no comparison with what the joints suggest.
 const SURE: f32 = 0.6;
+/// Where the learned head believes less than this in a face, nobody looks for it: it is turned away.
+const HOPELESS: f32 = 0.1;
+/// A mesh of this score needs no second opinion.
+const ACCEPTED: f32 = 0.9;
 /// Side of a face's box, as the detector draws it, over the size of the head.
 const BOX_OVER_HEAD: f32 = 0.95;
 /// Joints below this say nothing about the head.
@@ -128,6 +132,41 @@ struct Head {
 /// # Errors
 /// When a network fails.
 pub fn face(networks: &Networks, photo: &Rgb, body: &Body) -> Result<Option<ZoomedFace>> {
+    let mut best: Option<(Mesh, f32)> = None;
+    if let Some(guess) = body.face_guess.filter(|guess| guess.score >= HOPELESS) {
+        let mesh = networks.face_mesh.landmarks_in(photo, &guess.region)?;
+        let score = mesh.score * guess.score;
+        best = Some((mesh, score));
+    }
+    let is_hopeless = body.face_guess.is_some_and(|guess| guess.score < HOPELESS);
+    if !best
+        .as_ref()
+        .is_some_and(|(mesh, _)| mesh.score >= ACCEPTED)
+        && let Some(other) = by_detector(networks, photo, body, !is_hopeless)?
+        && best.as_ref().is_none_or(|(_, score)| *score < other.1)
+    {
+        best = Some(other);
+    }
+    Ok(best.and_then(|(mesh, score)| {
+        let region = region_around(&mesh.points_in_image).filter(Region::is_usable)?;
+        Some(ZoomedFace {
+            points: points(&mesh.points_in_image)?,
+            score: score.clamp(0.0, 1.0),
+            region,
+        })
+    }))
+}
+
+/// The face where the detector has it, or else where the joints suggest it; and its score.
+///
+/// # Errors
+/// When a network fails.
+pub(super) fn by_detector(
+    networks: &Networks,
+    photo: &Rgb,
+    body: &Body,
+    is_worth_looking: bool,
+) -> Result<Option<(Mesh, f32)>> {
     let Some(head) = head(&body.joints) else {
         return Ok(None);
     };
@@ -135,29 +174,28 @@ pub fn face(networks: &Networks, photo: &Rgb, body: &Body) -> Result<Option<Zoom
     if !region.is_usable() {
         return Ok(None);
     }
-    let detected = detect(networks, photo, &region, &head)?;
     let mut best: Option<(Mesh, f32)> = None;
-    if let Some(found) = &detected {
-        let mesh = networks.face_mesh.landmarks(photo, found)?;
+    if is_worth_looking && let Some(found) = detect(networks, photo, &region, &head)? {
+        let mesh = networks.face_mesh.landmarks(photo, &found)?;
         let score = found.score * mesh.score;
         best = Some((mesh, score));
     }
     if best.as_ref().is_none_or(|(_, score)| *score < SURE) {
-        let suggested = suggestion(&head, &body.joints);
-        let mesh = networks.face_mesh.landmarks(photo, &suggested)?;
+        let suggested = region_of(&suggestion(&head, &body.joints));
+        let mesh = networks.face_mesh.landmarks_in(photo, &suggested)?;
         // Nobody but the joints speaks for this one.
         let score = 0.5 * mesh.score * head.score;
         if best.as_ref().is_none_or(|(_, other)| *other < score) {
             best = Some((mesh, score));
         }
     }
-    Ok(best.and_then(|(mesh, score)| {
-        Some(ZoomedFace {
-            points: points(&mesh.points_in_image)?,
-            score: score.clamp(0.0, 1.0),
-            region,
-        })
-    }))
+    Ok(best)
+}
+
+/// The mesh network's region as the joints suggest it.
+pub fn face_by_rule(joints: &[Scored]) -> Option<Region> {
+    let head = head(joints)?;
+    Some(region_of(&suggestion(&head, joints)))
 }
 
 /// The 68 points of a mesh; none if vertices are missing.

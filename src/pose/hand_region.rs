@@ -1,13 +1,14 @@
 //! The hands of people whose bodies are known: where to look, and the 21 joints of each.
 //!
-//! For each hand there are several guesses: along the forearm, and where BlazePose has index and little finger. The
-//! hand network says of each whether it shows a hand. Where it doubts, the palm detector looks around the wrist for a
-//! second opinion. The joints found give a better crop, in which they are found again; left hands are shown in a
+//! For each hand there are several guesses: the learned head's (`region_head.rs`), along the forearm, and where BlazePose
+//! has index and little finger. The hand network says of each whether it shows a hand. Where it doubts, the palm
+//! detector looks around the wrist for a second opinion. The joints found give a better crop, in which they are found again; left hands are shown in a
 //! mirror, so that the network sees right ones only. All hands of all people go through the networks together.
 
 use candle_core::Result;
 
-use super::body::{Body, Scored, middle};
+use super::body::{Body, Guess, Scored, middle};
+use super::keypoints::BODY_KEYPOINTS;
 use super::keypoints::joint::*;
 use super::networks::Networks;
 use crate::people::crop::{Region, in_batches, unit_views, views};
@@ -16,14 +17,30 @@ use crate::people::palm_detector::Palm;
 use crate::raster::Rgb;
 
 /// Side of the palm detector's view in pixels, and over that of a hand's crop.
-const PALM_PX: usize = 192;
+const PALM_PX: usize = 128;
 const PALM_OVER_HAND: f32 = 2.2;
 const MIN_PALM_SCORE: f32 = 0.3;
-/// A guess of this score needs no second opinion.
+/// The palm detector is asked about hands that score less than the first and that the learned head gives more than the
+/// second, if the forearm is this long in the photo.
+const ASKED_BELOW: f32 = 0.5;
+const ASKED_ABOVE: f32 = 0.15;
+const PALM_MIN_SIDE_PX: f32 = 16.0;
+/// Palms in one view that are followed.
+const MAX_PALMS: usize = 2;
+/// A guess of this score ends the search.
 const SURE: f32 = 0.85;
 /// Guesses that the body makes of where a hand is.
-const MAX_GUESSES: usize = 2;
-/// Further looks at each hand, and how much the crop must change to be worth one: its middle over its side.
+const MAX_GUESSES: usize = 3;
+/// Where the learned head believes less than this in a hand, there is one look and no more.
+const HOPELESS: f32 = 0.1;
+/// People whose hands are searched for as long as it takes, the surest ones, and what makes it worth for others: a
+/// score of the hand network, or one of the learned head.
+const FEW: usize = 4;
+const TRACE: f32 = 0.02;
+const NO_DOUBT: f32 = 0.8;
+/// Further looks at each hand that scores at least this, and how much the crop must change to be worth one: its middle
+/// over its side.
+const WORTH_REFINING: f32 = 0.05;
 const REFINED: [f32; 2] = [0.05, 0.1];
 /// A better crop is used if it scores at least this share of the one before.
 const KEPT: f32 = 0.7;
@@ -56,7 +73,7 @@ pub struct ZoomedHand {
 
 /// An arm: where a hand should be.
 #[derive(Clone, Copy, Debug)]
-struct Arm {
+pub(super) struct Arm {
     wrist: Scored,
     /// Side of a crop that shows the whole hand.
     side: f32,
@@ -76,22 +93,22 @@ pub fn hands(
 ) -> Result<Vec<[Option<ZoomedHand>; 2]>> {
     let arms: Vec<Option<Arm>> = bodies
         .iter()
-        .flat_map(|body| [arm(body, true), arm(body, false)])
+        .flat_map(|body| [true, false].map(|is_left| arm(&body.joints, is_left)))
         .collect();
     let mut best: Vec<Option<ZoomedHand>> = vec![None; arms.len()];
     // The second guess is for those whom the first did not convince.
     for number in 0..MAX_GUESSES {
         let guesses: Vec<(usize, Region)> = doubtful(&arms, &best)
+            .filter(|(index, _)| number == 0 || !is_hopeless(bodies, *index))
+            .filter(|(index, _)| number < 2 || is_worth_it(&best, bodies, *index))
             .filter_map(|(index, arm)| {
-                let guess = regions_of(arm, &bodies[index / 2])
-                    .into_iter()
-                    .nth(number)?;
+                let guess = guesses_of(arm, &bodies[index / 2]).nth(number)?;
                 guess.is_usable().then_some((index, guess))
             })
             .collect();
         look(networks, photo, &arms, &guesses, &mut best)?;
     }
-    second_opinion(networks, photo, &arms, &mut best)?;
+    second_opinion(networks, photo, bodies, &arms, &mut best)?;
     for change in REFINED {
         refine(networks, photo, change, &mut best)?;
     }
@@ -101,7 +118,7 @@ pub fn hands(
         for (hand, arm) in pair.iter_mut().zip(arms) {
             if let (Some(hand), Some(arm)) = (hand, arm)
                 && hand.score < FOUND
-                && let Some(region) = regions_of(arm, body).into_iter().find(Region::is_usable)
+                && let Some(region) = guesses_of(arm, body).find(Region::is_usable)
             {
                 *hand = relaxed(&region, hand.score);
             }
@@ -110,8 +127,32 @@ pub fn hands(
     Ok(pairs)
 }
 
-fn arm(body: &Body, is_left: bool) -> Option<Arm> {
-    let pick = |left: usize, right: usize| body.joints[if is_left { left } else { right }];
+/// What the learned head says of a hand: left and right of the first body, then of the next.
+fn guess_of(bodies: &[Body], index: usize) -> Option<Guess> {
+    bodies.get(index / 2)?.hand_guesses[index % 2]
+}
+
+/// Whether the learned head is sure that there is no hand to be seen.
+fn is_hopeless(bodies: &[Body], index: usize) -> bool {
+    guess_of(bodies, index).is_some_and(|guess| guess.score < HOPELESS)
+}
+
+/// Whether it is worth to look on for a hand that was not found so far. For the first people always; in a crowd only
+/// where there was a trace of it, or the learned head has no doubt: time is short.
+fn is_worth_it(best: &[Option<ZoomedHand>], bodies: &[Body], index: usize) -> bool {
+    let trace = best.get(index).and_then(|hand| hand.as_ref());
+    index / 2 < FEW
+        || trace.is_some_and(|hand| hand.score >= TRACE)
+        || guess_of(bodies, index).is_none_or(|guess| guess.score >= NO_DOUBT)
+}
+
+/// The region of a hand as the joints suggest it.
+pub fn hand_by_rule(joints: &[Scored; BODY_KEYPOINTS], is_left: bool) -> Option<Region> {
+    Some(along_forearm(&arm(joints, is_left)?))
+}
+
+pub(super) fn arm(joints: &[Scored; BODY_KEYPOINTS], is_left: bool) -> Option<Arm> {
+    let pick = |left: usize, right: usize| joints[if is_left { left } else { right }];
     let (wrist, elbow) = (pick(LEFT_WRIST, RIGHT_WRIST), pick(LEFT_ELBOW, RIGHT_ELBOW));
     let shoulder = pick(LEFT_SHOULDER, RIGHT_SHOULDER);
     let apart = |a: Scored, b: Scored| {
@@ -121,7 +162,6 @@ fn arm(body: &Body, is_left: bool) -> Option<Arm> {
             0.0
         }
     };
-    let joints = &body.joints;
     let torso = match (
         middle(joints[LEFT_SHOULDER], joints[RIGHT_SHOULDER]),
         middle(joints[LEFT_HIP], joints[RIGHT_HIP]),
@@ -152,42 +192,45 @@ fn arm(body: &Body, is_left: bool) -> Option<Arm> {
     })
 }
 
-/// Where the hand may be.
-fn regions_of(arm: &Arm, body: &Body) -> Vec<Region> {
-    let mut regions = Vec::new();
+/// Where the hand is if it goes on as the forearm does.
+fn along_forearm(arm: &Arm) -> Region {
     let [dx, dy] = arm.direction;
-    let along = |share: f32| {
-        [
-            arm.wrist.0[0] + share * arm.side * dx,
-            arm.wrist.0[1] + share * arm.side * dy,
-        ]
-    };
-    if dx.hypot(dy) > 0.1 {
-        regions.push(Region::with_up(along(0.35), 1.1 * arm.side, [dx, dy]));
+    let region = if dx.hypot(dy) > 0.1 {
+        let center = [0, 1].map(|axis| arm.wrist.0[axis] + 0.35 * arm.side * arm.direction[axis]);
+        Region::with_up(center, 1.1 * arm.side, [dx, dy])
     } else {
-        regions.push(Region::upright(arm.wrist.0, 1.3 * arm.side));
-    }
+        Region::upright(arm.wrist.0, 1.3 * arm.side)
+    };
+    region.mirrored(arm.is_left)
+}
+
+/// Where BlazePose's index and little finger have the hand, if it saw them.
+pub(super) fn by_fingers(arm: &Arm, body: &Body) -> Option<Region> {
     let [pinky, index, wrist] = if arm.is_left {
         [17, 19, 15]
     } else {
         [18, 20, 16]
     };
     let [pinky, index, wrist] = [pinky, index, wrist].map(|i| body.landmarks[i]);
-    if pinky.1.min(index.1).min(wrist.1) >= 0.3 {
-        let palm: [f32; 2] =
-            std::array::from_fn(|axis| (2.0 * index.0[axis] + pinky.0[axis]) / 3.0 - wrist.0[axis]);
-        let side = (2.6 * palm[0].hypot(palm[1])).clamp(0.7 * arm.side, 1.5 * arm.side);
-        let center = std::array::from_fn(|axis| arm.wrist.0[axis] + palm[axis]);
-        regions.push(Region::with_up(center, side, palm));
+    if pinky.1.min(index.1).min(wrist.1) < 0.3 {
+        return None;
     }
-    regions
-        .into_iter()
-        .map(|region| region.mirrored(arm.is_left))
-        .collect()
+    let palm: [f32; 2] =
+        std::array::from_fn(|axis| (2.0 * index.0[axis] + pinky.0[axis]) / 3.0 - wrist.0[axis]);
+    let side = (2.6 * palm[0].hypot(palm[1])).clamp(0.7 * arm.side, 1.5 * arm.side);
+    let center = std::array::from_fn(|axis| arm.wrist.0[axis] + palm[axis]);
+    Some(Region::with_up(center, side, palm).mirrored(arm.is_left))
+}
+
+/// Where the hand may be, the best guess first.
+fn guesses_of(arm: &Arm, body: &Body) -> impl Iterator<Item = Region> {
+    let learned = body.hand_guesses[usize::from(!arm.is_left)].map(|guess| guess.region);
+    let guesses = [learned, Some(along_forearm(arm)), by_fingers(arm, body)];
+    guesses.into_iter().flatten()
 }
 
 /// Shows the network some regions for some hands and keeps the best of each.
-fn look(
+pub(super) fn look(
     networks: &Networks,
     photo: &Rgb,
     arms: &[Option<Arm>],
@@ -223,13 +266,13 @@ fn doubtful<'a>(
 }
 
 /// How well a hand suits an arm: its own score, less the farther its wrist is from the arm's.
-fn suits(hand: &ZoomedHand, arm: &Arm) -> f32 {
+pub(super) fn suits(hand: &ZoomedHand, arm: &Arm) -> f32 {
     let [x, y] = hand.joints[0];
     let apart = (x - arm.wrist.0[0]).hypot(y - arm.wrist.0[1]) / arm.side;
     hand.score * (-WRIST_WEIGHT * apart * apart).exp()
 }
 
-fn run(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<Vec<ZoomedHand>> {
+pub(super) fn run(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<Vec<ZoomedHand>> {
     in_batches(regions, |batch| {
         let xs = unit_views(photo, batch, INPUT_PX)?;
         let found = networks.hand_landmarks.in_crops(&xs)?.into_iter();
@@ -243,19 +286,26 @@ fn run(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<Vec<Zoome
 }
 
 /// Asks the palm detector about the hands of which the network is not sure.
-fn second_opinion(
+pub(super) fn second_opinion(
     networks: &Networks,
     photo: &Rgb,
+    bodies: &[Body],
     arms: &[Option<Arm>],
     best: &mut [Option<ZoomedHand>],
 ) -> Result<()> {
     let views_of: Vec<(usize, Region)> = doubtful(arms, best)
+        .filter(|(index, _)| !is_hopeless(bodies, *index) && is_worth_it(best, bodies, *index))
         .filter_map(|(index, arm)| {
             let center = std::array::from_fn(|axis| {
                 arm.wrist.0[axis] + 0.3 * arm.side * arm.direction[axis]
             });
             let region = Region::upright(center, PALM_OVER_HAND * arm.side);
-            (arm.wrist.1 >= SEEN && region.is_usable()).then_some((index, region))
+            let found = best.get(index).and_then(|hand| hand.as_ref());
+            let is_found = found.is_some_and(|hand| suits(hand, arm) >= ASKED_BELOW);
+            let may_be_seen =
+                guess_of(bodies, index).is_none_or(|guess| guess.score >= ASKED_ABOVE);
+            let is_large = arm.side >= PALM_MIN_SIDE_PX && arm.wrist.1 >= SEEN;
+            (!is_found && may_be_seen && is_large && region.is_usable()).then_some((index, region))
         })
         .collect();
     let regions: Vec<Region> = views_of.iter().map(|(_, region)| *region).collect();
@@ -268,7 +318,7 @@ fn second_opinion(
         let is_left = index % 2 == 0;
         let found = palms
             .iter()
-            .take(2)
+            .take(MAX_PALMS)
             .map(|palm| region_of_palm(palm, region));
         guesses.extend(
             found
@@ -298,7 +348,7 @@ fn shifted(center: [f32; 2], up: [f32; 2], by: f32, side: f32) -> Region {
 }
 
 /// The crop that suits the joints of a hand.
-fn region_of_joints(joints: &[[f32; 2]; JOINTS]) -> Region {
+pub(super) fn region_of_joints(joints: &[[f32; 2]; JOINTS]) -> Region {
     let [wrist, index, middle, ring] = [0, 5, 9, 13].map(|i| joints[i]);
     let knuckles: [f32; 2] =
         std::array::from_fn(|axis| 0.25 * (index[axis] + ring[axis]) + 0.5 * middle[axis]);
@@ -317,7 +367,7 @@ fn region_of_joints(joints: &[[f32; 2]; JOINTS]) -> Region {
 }
 
 /// Looks again at every hand whose joints suggest a crop that differs by more than `change`.
-fn refine(
+pub(super) fn refine(
     networks: &Networks,
     photo: &Rgb,
     change: f32,
@@ -328,6 +378,9 @@ fn refine(
         .enumerate()
         .filter_map(|(index, hand)| {
             let hand = hand.as_ref()?;
+            if hand.score < WORTH_REFINING {
+                return None;
+            }
             let region = region_of_joints(&hand.joints).mirrored(hand.region.mirrored);
             let old = &hand.region;
             let moved = (region.center[0] - old.center[0]).hypot(region.center[1] - old.center[1]);
@@ -387,7 +440,7 @@ fn relaxed(region: &Region, score: f32) -> ZoomedHand {
 }
 
 /// Lowers the score of hands that are far from their wrist, and of the worse of two that are one and the same.
-fn doubt(pair: &mut [Option<ZoomedHand>; 2], arms: &[Option<Arm>; 2]) {
+pub(super) fn doubt(pair: &mut [Option<ZoomedHand>; 2], arms: &[Option<Arm>; 2]) {
     for (hand, arm) in pair.iter_mut().zip(arms) {
         if let (Some(hand), Some(arm)) = (hand, arm) {
             hand.score = suits(hand, arm);

@@ -5,6 +5,7 @@ use candle_core::Device;
 use candle_nn::VarBuilder;
 
 use super::grouping::Grouper;
+use super::region_head::RegionHead;
 use crate::people::blaze_pose::BlazePose;
 use crate::people::face_detector::FaceDetector;
 use crate::people::face_mesh::FaceMesh;
@@ -22,6 +23,8 @@ pub struct Networks {
     pub grouper: Grouper,
     /// 17 joints of one person.
     pub thunder: Thunder,
+    /// Where face and hands of that person are; none while the head is being trained.
+    pub regions: Option<RegionHead>,
     /// Feet, and which way hands point.
     pub blaze_pose: BlazePose,
     pub face_detector: FaceDetector,
@@ -37,6 +40,18 @@ impl Networks {
     /// When a weight file is missing, damaged or made for another network.
     pub fn load(store: &Store) -> Result<Self> {
         Ok(Self {
+            regions: Some(load(store, "zoom_regions", RegionHead::load)?),
+            ..Self::load_without_regions(store)?
+        })
+    }
+
+    /// Those that the region head is trained with.
+    ///
+    /// # Errors
+    /// As [`Networks::load`].
+    pub fn load_without_regions(store: &Store) -> Result<Self> {
+        Ok(Self {
+            regions: None,
             multipose: load(store, "multipose", MultiPose::load)?,
             grouper: load(store, "grouping", Grouper::load)?,
             thunder: load(store, "movenet_thunder", Thunder::load)?,

@@ -2,9 +2,9 @@
 //!
 //! After ZoomNet (Jin et al. 2020, "Whole-Body Human Pose Estimation in the Wild", section 4): body and feet first, from
 //! these the regions of face and hands, then a network of its own for each region, looking at the original photo as
-//! closely as it goes. ZoomNet does this in one network with learned corners and centre for each region; here the
-//! regions come from the joints, and the part networks themselves say which of several they accept
-//! (`face_region.rs`, `hand_region.rs`).
+//! closely as it goes. A learned head has corners and centre of each region (`region_head.rs`), as in ZoomNet; where the
+//! part network does not accept what it sees there, rules and detectors give a second opinion (`face_region.rs`,
+//! `hand_region.rs`).
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -109,16 +109,12 @@ fn seen_bounds(person: &Person) -> [f32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::blaze_pose::LANDMARKS;
 
     #[test]
     fn people_have_all_keypoints_even_where_nothing_was_found() {
         let mut body = Body {
-            joints: [([5.0, 6.0], 0.5); 17],
             feet: [([7.0, 90.0], 0.4); 6],
-            landmarks: [([0.0; 2], 0.0); LANDMARKS],
-            center: 0.3,
-            region: Region::upright([5.0, 6.0], 100.0),
+            ..Body::of_joints([([5.0, 6.0], 0.5); 17], &[0.0; 4], 0.3)
         };
         body.joints[10] = ([50.0, 60.0], 0.5);
         let right = ZoomedHand {

@@ -153,6 +153,13 @@ fn starts_from_a_weight_file_and_refuses_a_foreign_one() {
     vb.get_with_hints(3, "b", candle_nn::Init::Const(0.0))
         .unwrap();
     assert!(initialise(&other, &path).is_err());
+    // A normalisation that the file's network did not have starts afresh.
+    let switched = VarMap::new();
+    let vb = VarBuilder::from_varmap(&switched, DType::F32, &Device::Cpu);
+    let ones = candle_nn::Init::Const(1.0);
+    let ratios = vb.get_with_hints(3, "norm.mean_weight", ones).unwrap();
+    initialise(&switched, &path).unwrap();
+    assert_eq!(ratios.to_vec1::<f32>().unwrap(), [1.0; 3]);
 }
 
 #[test]

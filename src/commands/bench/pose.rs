@@ -37,7 +37,7 @@ pub fn run(json: bool) -> Result<()> {
         ten.paste(&one, place % 5 * one.width, place / 5 * one.height);
     }
     let crop = |side: usize| Tensor::zeros((1, 3, side, side), DType::F32, &Device::Cpu);
-    let [small, middle, large] = [crop(192)?, crop(224)?, crop(256)?];
+    let [least, small, middle, large] = [crop(128)?, crop(192)?, crop(224)?, crop(256)?];
     type Step<'a> = &'a dyn Fn() -> Result<()>;
     let steps: [(&str, Step); 6] = [
         ("multipose, 256 px", &|| {
@@ -52,8 +52,8 @@ pub fn run(json: bool) -> Result<()> {
         ("face mesh", &|| {
             Ok(networks.face_mesh.in_crop(&small).map(drop)?)
         }),
-        ("palm detector, 192 px", &|| {
-            Ok(networks.palm_detector.in_pictures(&small, 0.5).map(drop)?)
+        ("palm detector, 128 px", &|| {
+            Ok(networks.palm_detector.in_pictures(&least, 0.5).map(drop)?)
         }),
         ("hand landmarks", &|| {
             Ok(networks.hand_landmarks.in_crops(&middle).map(drop)?)

@@ -35,6 +35,23 @@ use crate::nn::activation::Activation;
 use layer::Layer;
 use sync::AllReduce;
 
+/// Whether a variable of this name is one that only some normalisations have: ratios and what belongs to them, running
+/// statistics. What it is multiplied with and what is added all of them have.
+pub fn is_of_some_norms(name: &str) -> bool {
+    const OWN: [&str; 7] = [
+        "mean_weight",
+        "var_weight",
+        "mean_fixed",
+        "var_fixed",
+        "radius",
+        "running_mean",
+        "running_var",
+    ];
+    name.rsplit('.')
+        .next()
+        .is_some_and(|last| OWN.contains(&last))
+}
+
 /// All normalisation layers of one network. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Norms(Arc<Shared>);
