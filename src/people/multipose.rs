@@ -233,10 +233,7 @@ fn sigmoid(logit: f32) -> f32 {
 /// # Errors
 /// When the maps cannot be read from their device.
 pub fn decode(maps: &Maps) -> Result<Vec<FoundBody>> {
-    let planes = Planes::of(maps)?;
-    let seeds = planes.seeds(MAX_PEOPLE, 0.0);
-    let people = seeds.iter().map(|seed| planes.person(seed, &seeds));
-    Ok(people.filter(|person| person.score > 0.0).collect())
+    Ok(Planes::of(maps)?.people())
 }
 
 impl Planes {
@@ -259,6 +256,13 @@ impl Planes {
             box_size: read(&maps.box_size)?,
             box_offset: read(&maps.box_offset)?,
         })
+    }
+
+    /// The network's own way to people. See [`MultiPose::decode`].
+    pub fn people(&self) -> Vec<FoundBody> {
+        let seeds = self.seeds(MAX_PEOPLE, 0.0);
+        let people = seeds.iter().map(|seed| self.person(seed, &seeds));
+        people.filter(|person| person.score > 0.0).collect()
     }
 
     /// The local maxima of one plane that reach `min_value`, as (cell, value), highest first.

@@ -5,33 +5,24 @@
 //! peak of a joint's heat map is a candidate, placed below the cell by the offset map, with the 24 channels that the
 //! heads look at as its relational features. In place of learned tags every candidate votes for the centres whose
 //! expected joint lies near it; there may be any number of centres, not the six of the network's own decoding.
-//!
-//! Left out: heat maps of several scales. `grouping.rs` makes people of the candidates.
+//! `looks.rs` reads maps of several sizes together; `grouping.rs` makes people of the candidates.
 
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::people::movenet::{FEATURES, STRIDE_PX};
-use crate::people::multipose::{JOINTS, MultiPose, Planes, Seed, View};
+use super::looks::{self, Look};
+use crate::people::movenet::FEATURES;
+use crate::people::multipose::{JOINTS, MultiPose, Planes, View};
 use crate::raster::{Rgb, Similarity};
 
-/// Peaks of a heat map below this are no candidates.
-const MIN_SCORE: f32 = 0.1;
-/// A candidate is the highest in a window of this many cells each way.
-const PEAK_RADIUS: usize = 1;
-/// Candidates of one joint, at most.
-const MAX_OF_JOINT: usize = 64;
-/// Centres, at most, and the least probability of one.
-const MAX_CENTRES: usize = 96;
-const MIN_CENTRE_SCORE: f32 = 0.03;
 /// Spread of a joint around where its centre expects it, over the person's size.
-const VOTE_SPREAD: f32 = 0.12;
+pub(super) const VOTE_SPREAD: f32 = 0.12;
 /// Weight of "none of the centres" beside a perfect vote for a sure one.
 const NO_VOTE: f32 = 0.02;
 /// Votes of one candidate that are kept.
 const MAX_VOTES: usize = 4;
 /// People are not smaller than this, in pixels of the view: keeps scales away from zero.
-const MIN_SIZE_PX: f32 = 8.0;
+pub(super) const MIN_SIZE_PX: f32 = 8.0;
 
 /// A place where a joint may be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,7 +48,7 @@ pub struct Centre {
     pub bbox: [f32; 4],
     /// Where each joint is expected.
     pub expected: [[f32; 2]; JOINTS],
-    /// What the network's own decoding would take for each joint, and how well it suits.
+    /// The candidate that suits each joint best and how well it does; where none does, the expected place.
     pub decoded: [([f32; 2], f32); JOINTS],
 }
 
@@ -87,47 +78,20 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// Candidates and centres of a photo seen at `side_px` pixels along its longer side.
+    /// Candidates and centres of a photo that is looked at in several ways, at `side_px` pixels along its longer side
+    /// at most.
     ///
     /// # Errors
     /// When the photo has no pixels.
     pub fn of(network: &MultiPose, photo: &Rgb, side_px: usize) -> Result<Self> {
-        let view = View::of(photo, side_px)?;
-        Ok(Self::read(&Planes::of(&network.maps(&view.xs)?)?, &view))
+        let looks = Look::all(network, photo, side_px)?;
+        looks::proposal(&looks)
+            .ok_or_else(|| candle_core::Error::msg("there is nothing to look at"))
     }
 
-    /// The same from the maps of a view.
+    /// The same from the maps of a single look.
     pub fn read(planes: &Planes, view: &View) -> Self {
-        let seeds = planes.seeds(MAX_CENTRES, MIN_CENTRE_SCORE);
-        let centres: Vec<Centre> = seeds.iter().map(|seed| centre(planes, seed)).collect();
-        let cells = planes.h * planes.w;
-        let mut candidates = Vec::new();
-        for (joint, heat) in planes.heat.chunks_exact(cells.max(1)).enumerate() {
-            let peaks = planes.peaks(heat, PEAK_RADIUS, MIN_SCORE);
-            for (cell, score) in peaks.into_iter().take(MAX_OF_JOINT) {
-                let at = planes.exact(joint, cell);
-                let [x, y] = at;
-                // The fill beside the photo shows nobody.
-                if x > view.content.0 as f32 || y > view.content.1 as f32 {
-                    continue;
-                }
-                candidates.push(Candidate {
-                    joint,
-                    at,
-                    score,
-                    features: std::array::from_fn(|c| planes.features[c * cells + cell]),
-                    votes: Vec::new(),
-                });
-            }
-        }
-        let mut proposal = Self {
-            candidates,
-            centres,
-            size_px: view.content,
-            image_from_view: view.image_from_view,
-        };
-        proposal.vote();
-        proposal
+        looks::single(planes, view)
     }
 
     /// Keeps the `count` candidates with the best scores.
@@ -159,20 +123,6 @@ impl Proposal {
             weights.truncate(MAX_VOTES);
             candidate.votes = weights.into_iter().map(|(c, w)| (c, w / total)).collect();
         }
-    }
-}
-
-fn centre(planes: &Planes, seed: &Seed) -> Centre {
-    let px = |v: f32| v * STRIDE_PX as f32;
-    let [top, left, bottom, right] = seed.bbox;
-    Centre {
-        score: seed.score,
-        bbox: [left, top, right, bottom].map(px),
-        expected: seed.expected.map(|[y, x]| [px(x), px(y)]),
-        decoded: std::array::from_fn(|joint| {
-            let (cell, score) = planes.best_cell(seed, joint);
-            (planes.exact(joint, cell), score)
-        }),
     }
 }
 
@@ -247,7 +197,7 @@ mod tests {
         assert!(
             everything
                 .clone()
-                .all(|c| c.score >= MIN_SCORE && c.joint < JOINTS)
+                .all(|c| c.score > 0.05 && c.score <= 1.0 && c.joint < JOINTS)
         );
     }
 }

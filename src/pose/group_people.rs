@@ -1,6 +1,6 @@
 //! People of a whole photo by grouping keypoint candidates, and two simpler ways to compare with.
 //!
-//! The steps in order: candidates ([`Proposal`]), grouping ([`Grouper`]), completion, removal of doubles. A group
+//! The steps in order: candidates ([`Proposal`]) of several looks at the photo, grouping ([`Grouper`]), completion, removal of doubles. A group
 //! names the joints it has a candidate for; the others come from the network's own decoding at the centre that the
 //! group voted for, with less trust. Two groups can finish as one person (one took the left knee, one a false one):
 //! of people who are nearly alike the better stays.
@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use anyhow::{Context as _, Result};
 use candle_core::Device;
 
-use super::candidates::Proposal;
+use super::candidates::{Centre, Proposal};
 use super::grouping::{Grouper, Grouping, MAX_CANDIDATES};
 use super::grouping_geometry::{of_candidates, of_group};
 use super::keypoints::{BODY_KEYPOINTS, Person, SIGMAS};
@@ -24,6 +24,9 @@ pub const SIDE_PX: usize = 512;
 const MIN_CENTRE_SHARE: f32 = 0.2;
 /// Trust in a joint that no candidate of the group stands for.
 const COMPLETED: f32 = 0.5;
+/// The centre's choice for a joint stands against the group's unless its evidence is less than this share of it: in
+/// the middle of a person centres err less, and groups are for where several people meet.
+const CENTRES_SAY: f32 = 0.5;
 /// People more alike than this are one.
 const SAME_PERSON: f32 = 0.6;
 /// Trust in a centre that no group voted for, over that in a group.
@@ -114,12 +117,10 @@ pub fn people_of_groups(proposal: &Proposal, grouping: &Grouping) -> Vec<Person>
             let members = group.members.iter();
             let scores = members.filter_map(|&m| proposal.candidates.get(m));
             let mean = scores.map(|c| c.score).sum::<f32>() / JOINTS as f32;
-            complete(
-                proposal,
-                &group.members,
-                main,
-                (group.quality * mean).sqrt(),
-            )
+            let score = (group.quality * mean).sqrt();
+            let mut body = complete(proposal, &group.members, main, score);
+            hear_centre(&mut body, proposal, &group.members, main);
+            body
         })
         .collect();
     for (index, centre) in proposal.centres.iter().enumerate() {
@@ -154,10 +155,7 @@ pub(super) fn complete(
             high[axis] = high[axis].max(candidate.at[axis]);
         }
     }
-    let centre = main_centre
-        .filter(|(_, share)| *share >= MIN_CENTRE_SHARE)
-        .and_then(|(index, _)| proposal.centres.get(index));
-    if let Some(centre) = centre {
+    if let Some(centre) = trusted_centre(proposal, main_centre) {
         for (slot, (place, score)) in joints.iter_mut().zip(centre.decoded) {
             if slot.1 == 0.0 {
                 *slot = (place, COMPLETED * score);
@@ -171,6 +169,33 @@ pub(super) fn complete(
         joints,
         bbox: [low[0], low[1], high[0], high[1]],
         score,
+    }
+}
+
+/// The centre that a group voted for, if it did with enough of its votes.
+fn trusted_centre(proposal: &Proposal, main_centre: Option<(usize, f32)>) -> Option<&Centre> {
+    main_centre
+        .filter(|(_, share)| *share >= MIN_CENTRE_SHARE)
+        .and_then(|(index, _)| proposal.centres.get(index))
+}
+
+/// Puts the centre's choice in place of candidates that are hardly better than it.
+fn hear_centre(
+    body: &mut FoundBody,
+    proposal: &Proposal,
+    members: &[usize],
+    main_centre: Option<(usize, f32)>,
+) {
+    let Some(centre) = trusted_centre(proposal, main_centre) else {
+        return;
+    };
+    for candidate in members.iter().filter_map(|&m| proposal.candidates.get(m)) {
+        let slots = body.joints.get_mut(candidate.joint);
+        if let (Some(slot), Some(choice)) = (slots, centre.decoded.get(candidate.joint))
+            && choice.1 > CENTRES_SAY * candidate.score
+        {
+            *slot = *choice;
+        }
     }
 }
 
@@ -193,8 +218,8 @@ fn likeness(a: &FoundBody, b: &FoundBody) -> f32 {
     if count == 0 { 0.0 } else { sum / count as f32 }
 }
 
-/// Sorts, removes doubles, brings to photo pixels.
-fn finish(mut bodies: Vec<FoundBody>, image_from_view: &Similarity) -> Vec<Person> {
+/// The best of those that are nearly alike, best first.
+pub(super) fn without_doubles(mut bodies: Vec<FoundBody>) -> Vec<FoundBody> {
     bodies.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal));
     let mut kept: Vec<FoundBody> = Vec::new();
     for body in bodies {
@@ -205,6 +230,12 @@ fn finish(mut bodies: Vec<FoundBody>, image_from_view: &Similarity) -> Vec<Perso
             kept.push(body);
         }
     }
+    kept
+}
+
+/// Sorts, removes doubles, brings to photo pixels.
+fn finish(bodies: Vec<FoundBody>, image_from_view: &Similarity) -> Vec<Person> {
+    let kept = without_doubles(bodies);
     let bodies: Vec<FoundBody> = kept.iter().map(|b| b.through(image_from_view)).collect();
     people_of_bodies(&bodies)
 }
@@ -280,6 +311,23 @@ mod tests {
             bbox: [x - 40.0, 0.0, x + 40.0, 160.0],
             score,
         }
+    }
+
+    #[test]
+    fn a_centre_overrules_a_group_only_where_it_has_evidence() {
+        let mut proposal = crate::pose::grouping_tests_support::row_of_people(1);
+        let (place, _) = proposal.centres[0].decoded[0];
+        proposal.centres[0].decoded[0] = ([place[0] + 5.0, place[1]], 0.4);
+        proposal.centres[0].decoded[1] = ([0.0; 2], 0.3);
+        let members: Vec<usize> = (0..JOINTS).collect();
+        let main = Some((0, 0.9));
+        let mut body = complete(&proposal, &members, main, 0.5);
+        hear_centre(&mut body, &proposal, &members, main);
+        assert_eq!(body.joints[0], ([place[0] + 5.0, place[1]], 0.4));
+        assert_eq!(body.joints[1], (proposal.candidates[1].at, 0.7));
+        let mut alone = complete(&proposal, &members, Some((0, 0.1)), 0.5);
+        hear_centre(&mut alone, &proposal, &members, Some((0, 0.1)));
+        assert_eq!(alone.joints[0].0, place, "too few votes");
     }
 
     #[test]

@@ -13,12 +13,14 @@ use super::annotations::{ImageId, read_annotations};
 use super::candidates::Proposal;
 use super::group_people::{load_multipose, people_of_bodies};
 use super::grouping::MAX_CANDIDATES;
+use super::grouping_compare::native_people;
 use super::grouping_cutouts::{paste, read_outlines};
 use super::grouping_scenes::{LabelledScene, label, mirrored, truth_through};
+use super::looks::{self, Look};
 use super::metrics::Truth;
 use super::train_grouping::TrainGrouping;
 use crate::job::Out;
-use crate::people::multipose::{MultiPose, Planes, View, decode};
+use crate::people::multipose::MultiPose;
 use crate::photo;
 use crate::raster::Rgb;
 use crate::training::{RunDir, rng_of_step};
@@ -47,24 +49,30 @@ struct Annotated {
     fold: usize,
 }
 
-/// Looks at one picture.
-fn scene(network: &MultiPose, rgb: &Rgb, truth: &[Truth], side_px: usize) -> Result<LabelledScene> {
-    let view = View::of(rgb, side_px)?;
-    let maps = network.maps(&view.xs)?;
-    let mut proposal = Proposal::read(&Planes::of(&maps)?, &view);
-    proposal.limit(MAX_CANDIDATES);
-    let native: Vec<_> = decode(&maps)?
-        .iter()
-        .map(|body| body.through(&view.image_from_view))
-        .collect();
-    let truth = truth_through(truth, &view.image_from_view.inverse());
-    Ok(LabelledScene {
-        labels: label(&proposal, &truth),
-        proposal,
-        truth,
-        is_seen: true,
-        native: people_of_bodies(&native),
-    })
+/// Looks at one picture; gives what all looks show together and what the first shows by itself.
+fn scenes_of(
+    network: &MultiPose,
+    rgb: &Rgb,
+    truth: &[Truth],
+    side_px: usize,
+) -> Result<[LabelledScene; 2]> {
+    let looks = Look::all(network, rgb, side_px)?;
+    let first = looks.first().context("There is nothing to look at")?;
+    let truth = truth_through(truth, &first.view.image_from_view.inverse());
+    let scene = |mut proposal: Proposal| {
+        proposal.limit(MAX_CANDIDATES);
+        LabelledScene {
+            labels: label(&proposal, &truth),
+            proposal,
+            truth: truth.clone(),
+            is_seen: true,
+            native: people_of_bodies(&first.native()),
+            native_looks: native_people(&looks),
+        }
+    };
+    let together = looks::proposal(&looks).context("There is nothing to look at")?;
+    let alone = Proposal::read(&first.planes, &first.view);
+    Ok([scene(together), scene(alone)])
 }
 
 /// The scenes of a training run: from its folder if they are there and fit its settings, else made and kept.
@@ -77,7 +85,7 @@ pub fn read_scenes(
     out: &Out<()>,
 ) -> Result<Vec<FoldedScene>> {
     let key = format!(
-        "{} {:?} {} {} {}",
+        "looks {} {:?} {} {} {}",
         config.data.display(),
         config.sides,
         config.assembled,
@@ -117,7 +125,7 @@ fn make_scenes(config: &TrainGrouping, out: &Out<()>) -> Result<Vec<FoldedScene>
         });
     }
     ensure!(!photos.is_empty(), "{} names no photos", file.display());
-    let total = photos.len() * config.sides.len() * 2 + config.assembled;
+    let total = photos.len() * config.sides.len() * 4 + config.assembled;
     let mut scenes = Vec::new();
     let tell = |done: usize| {
         out.progress(
@@ -129,16 +137,14 @@ fn make_scenes(config: &TrainGrouping, out: &Out<()>) -> Result<Vec<FoldedScene>
         let flipped = photo.rgb.flipped();
         let flipped_truth = mirrored(&photo.truth, photo.rgb.width as f64);
         for (number, &side) in config.sides.iter().enumerate() {
-            scenes.push(FoldedScene {
-                scene: scene(&network, &photo.rgb, &photo.truth, side)?,
+            let plain = scenes_of(&network, &photo.rgb, &photo.truth, side)?;
+            let turned = scenes_of(&network, &flipped, &flipped_truth, side)?;
+            let both = plain.into_iter().chain(turned).enumerate();
+            scenes.extend(both.map(|(way, scene)| FoldedScene {
+                scene,
                 fold: photo.fold,
-                is_measured: number == 0,
-            });
-            scenes.push(FoldedScene {
-                scene: scene(&network, &flipped, &flipped_truth, side)?,
-                fold: photo.fold,
-                is_measured: false,
-            });
+                is_measured: number == 0 && way == 0,
+            }));
             tell(scenes.len())?;
         }
     }
@@ -163,8 +169,14 @@ fn make_scenes(config: &TrainGrouping, out: &Out<()>) -> Result<Vec<FoldedScene>
             paste(&mut rgb, &mut truth, &donor.rgb, person, rng);
         }
         let side = config.sides[rng.random_range(0..config.sides.len())];
+        let [together, alone] = scenes_of(&network, &rgb, &truth, side)?;
+        let scene = if rng.random_bool(0.7) {
+            together
+        } else {
+            alone
+        };
         scenes.push(FoldedScene {
-            scene: scene(&network, &rgb, &truth, side)?,
+            scene,
             fold: background.fold,
             is_measured: false,
         });

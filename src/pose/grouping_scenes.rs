@@ -40,6 +40,8 @@ pub struct LabelledScene {
     pub is_seen: bool,
     /// MultiPose's own decoding, in photo pixels; of photos seen as they are.
     pub native: Vec<Person>,
+    /// The same of all looks together.
+    pub native_looks: Vec<Person>,
 }
 
 fn labelled(truth: &Truth, joint: usize) -> Option<[f64; 2]> {
@@ -336,5 +338,6 @@ pub fn imagine(poses: &[Truth], noise: &Noise, rng: &mut SmallRng) -> Option<Lab
         truth,
         is_seen: false,
         native: Vec::new(),
+        native_looks: Vec::new(),
     })
 }

@@ -1,16 +1,17 @@
 //! What the bottom-up way sees in a photo, kept to be looked at: MultiPose's heat maps, candidates, passes of grouping.
 //!
-//! The same steps as `group_people.rs`, on maps that are computed once. Left out: heat maps of feet, face and hands,
+//! The same steps as `group_people.rs`, on maps that are computed once; shown are those of the first look. Left out: heat maps of feet, face and hands,
 //! which come from networks that answer with places instead of maps.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::candidates::Proposal;
 use super::group_people::people_of_groups;
 use super::grouping::{Grouper, Grouping, MAX_CANDIDATES};
 use super::keypoints::{BODY_KEYPOINTS, Person};
+use super::looks::{self, Look};
 use crate::people::movenet::STRIDE_PX;
-use crate::people::multipose::{MultiPose, Planes, View};
+use crate::people::multipose::{MultiPose, View};
 use crate::raster::{Grid, Rgb};
 
 /// The place of the heat map of people's centres, after those of the joints.
@@ -41,9 +42,12 @@ pub fn look_inside(
     photo: &Rgb,
     side_px: usize,
 ) -> Result<Inside> {
-    let view = View::of(photo, side_px)?;
-    let planes = Planes::of(&multipose.maps(&view.xs)?)?;
-    let mut proposal = Proposal::read(&planes, &view);
+    let looks = Look::all(multipose, photo, side_px)?;
+    let mut proposal = looks::proposal(&looks).context("There is nothing to look at")?;
+    let (planes, view) = looks
+        .first()
+        .map(|look| (&look.planes, &look.view))
+        .context("There is nothing to look at")?;
     proposal.limit(MAX_CANDIDATES);
     let grouping = grouper.group(&proposal)?;
     let people = people_of_groups(&proposal, &grouping);
@@ -63,7 +67,7 @@ pub fn look_inside(
     heat.push(cut(&planes.center)?);
     Ok(Inside {
         heat,
-        grid_from_image: grid_from_image(&view),
+        grid_from_image: grid_from_image(view),
         proposal,
         grouping,
         people,

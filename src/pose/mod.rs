@@ -20,6 +20,7 @@ mod grouping_tests_support;
 pub mod hand_region;
 pub mod inside;
 pub mod keypoints;
+pub mod looks;
 pub mod metrics;
 pub mod networks;
 pub mod region_head;

@@ -18,8 +18,8 @@ use rand::seq::index::sample;
 
 use super::annotations::{Annotations, read_annotations};
 use super::group_people::{complete, greedy_people, people_of_groups};
-use super::grouping::{Edge, Grouper, Level};
-use super::grouping_compare::{Comparison, found};
+use super::grouping::{Edge, Grouper, Grouping, Level};
+use super::grouping_compare::{Comparison, WAYS, found};
 use super::grouping_geometry::of_group;
 use super::grouping_photos::{FoldedScene, read_scenes};
 use super::grouping_scenes::{Label, LabelledScene, Noise, counts, imagine};
@@ -367,7 +367,7 @@ pub fn train(config: &TrainGrouping, out: &Out<()>) -> Result<()> {
     };
     if config.folds > 1 {
         let out = out.part(0.3, 0.8);
-        let mut ways: [Vec<Vec<Person>>; 4] = Default::default();
+        let mut ways: [Vec<Vec<Person>>; 6] = Default::default();
         let mut truth = Vec::new();
         for fold in 0..config.folds {
             let (from, to) = (fold as f32, fold as f32 + 1.0);
@@ -387,19 +387,22 @@ pub fn train(config: &TrainGrouping, out: &Out<()>) -> Result<()> {
                     &scene.truth,
                     &scene.proposal.image_from_view,
                 ));
-                ways[0].push(scene.native.clone());
-                ways[1].push(greedy_people(&scene.proposal));
-                ways[2].push(people_of_groups(&scene.proposal, &grouping));
-                ways[3].push(perfect_people(scene));
+                let proposal = &scene.proposal;
+                let people = [
+                    scene.native.clone(),
+                    scene.native_looks.clone(),
+                    people_of_groups(proposal, &Grouping::default()),
+                    greedy_people(proposal),
+                    people_of_groups(proposal, &grouping),
+                    perfect_people(scene),
+                ];
+                for (all, own) in ways.iter_mut().zip(people) {
+                    all.push(own);
+                }
             }
         }
-        let names = [
-            "native decoding",
-            "greedy grouping",
-            "graph grouping",
-            "perfect grouping",
-        ];
-        let comparison = Comparison::of(&truth, names.into_iter().zip(ways).collect());
+        let names = WAYS.into_iter().chain(["perfect grouping"]);
+        let comparison = Comparison::of(&truth, names.zip(ways).collect());
         let path = run.file("cross_validation.json");
         serde_json::to_writer_pretty(std::fs::File::create(&path)?, &comparison)?;
         std::fs::write(run.file("cross_validation.txt"), format!("{comparison}\n"))?;

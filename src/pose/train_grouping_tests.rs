@@ -33,6 +33,7 @@ fn scene(people: usize) -> LabelledScene {
         truth,
         is_seen: true,
         native: Vec::new(),
+        native_looks: Vec::new(),
     }
 }
 

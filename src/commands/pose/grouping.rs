@@ -13,7 +13,7 @@ use crate::commands::{for_each_file, print, print_error, print_json, with_path};
 use crate::photo;
 use crate::pose::annotations::{ImageId, read_annotations, results_json};
 use crate::pose::group_people::{GroupingNetworks, group_people};
-use crate::pose::grouping_compare::{Comparison, all_ways};
+use crate::pose::grouping_compare::{Comparison, WAYS, all_ways};
 use crate::pose::keypoints::Person;
 use crate::weights::Store;
 
@@ -60,14 +60,14 @@ struct Evaluated {
     grouping_ms: f64,
 }
 
-/// Measures the three ways on the photos that can be read; the others are told and left out.
+/// Measures all ways on the photos that can be read; the others are told and left out.
 pub fn evaluate(args: &EvaluateGroupingArgs) -> Result<()> {
     let path = annotation_file(&args.data)?;
     let annotations = read_annotations(&path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let networks = GroupingNetworks::load(&Store::find())?;
     let (mut truth, mut failures) = (Vec::new(), 0);
-    let mut people: [Vec<Vec<Person>>; 3] = Default::default();
+    let mut people: [Vec<Vec<Person>>; WAYS.len()] = Default::default();
     let (mut maps_time, mut grouping_time) = (Duration::ZERO, Duration::ZERO);
     for image in annotations.images.values() {
         // A file may name photos beside it and nothing else.
@@ -85,10 +85,7 @@ pub fn evaluate(args: &EvaluateGroupingArgs) -> Result<()> {
                 truth.push(image.people.clone());
                 maps_time += ways.maps_time;
                 grouping_time += ways.graph_time;
-                for (all, own) in people
-                    .iter_mut()
-                    .zip([ways.native, ways.greedy, ways.graph])
-                {
+                for (all, own) in people.iter_mut().zip(ways.people) {
                     all.push(own);
                 }
             }
@@ -104,13 +101,12 @@ pub fn evaluate(args: &EvaluateGroupingArgs) -> Result<()> {
             path.display()
         );
     }
-    let names = ["native decoding", "greedy grouping", "graph grouping"];
     let mean_ms = |time: Duration| 1e3 * time.as_secs_f64() / truth.len() as f64;
     let evaluated = Evaluated {
         side_px: args.side,
         maps_ms: mean_ms(maps_time),
         grouping_ms: mean_ms(grouping_time),
-        comparison: Comparison::of(&truth, names.into_iter().zip(people).collect()),
+        comparison: Comparison::of(&truth, WAYS.into_iter().zip(people).collect()),
     };
     if args.json {
         print_json(&evaluated)?;
