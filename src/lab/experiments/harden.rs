@@ -16,11 +16,11 @@ pub struct Harden {
     pub common: Common,
 
     /// Steps of fine-tuning, as a share of training
-    #[arg(long, default_value_t = 0.25)]
+    #[arg(long, default_value_t = 1.0)]
     pub fine_tune: f64,
 
     /// Rate of fine-tuning, as a share of training's
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.3)]
     pub fine_rate: f64,
 }
 
