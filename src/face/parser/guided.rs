@@ -47,9 +47,10 @@ pub struct Guided {
 }
 
 impl Guided {
-    /// Builds the network from `vb`.
+    /// Builds the network from `vb`, with the normalisation that it was trained with.
     pub fn new(vb: VarBuilder) -> Result<Self> {
-        Self::with_norms(&Norms::new(NormKind::Group, GROUPS), vb)
+        let kind = NormKind::of_weights(&vb.pp("norm"));
+        Self::with_norms(&Norms::new(kind, GROUPS), vb)
     }
 
     /// As [`Guided::new`] with any normalisation in the decoder.

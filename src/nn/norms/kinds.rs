@@ -1,5 +1,6 @@
 //! Names of the normalisations and what each is made of.
 
+use candle_nn::VarBuilder;
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,6 +43,18 @@ pub enum Dims {
 }
 
 impl NormKind {
+    /// The kind that a layer with these variables was trained with. Those that keep nothing of their own (instance, layer,
+    /// group) look alike and are taken for group; a hardened `sn` is the same as an `ssn` that has decided.
+    pub fn of_weights(layer: &VarBuilder) -> Self {
+        let has = |name| layer.contains_tensor(name);
+        match (has("mean_weight"), has("radius"), has("running_mean")) {
+            (true, true, _) => Self::SparseSwitch,
+            (true, false, _) => Self::Switch,
+            (false, _, true) => Self::Batch,
+            (false, _, false) => Self::Group,
+        }
+    }
+
     /// All kinds, in the order of help texts.
     pub const ALL: [NormKind; 10] = [
         NormKind::Batch,

@@ -485,3 +485,27 @@ fn what_cannot_be_normalised_is_refused_in_words() {
             .is_err()
     );
 }
+
+#[test]
+fn weights_tell_which_normalisation_they_were_trained_with() {
+    for (kind, found) in [
+        (NormKind::Group, NormKind::Group),
+        (NormKind::Instance, NormKind::Group),
+        (NormKind::Batch, NormKind::Batch),
+        (NormKind::Switch, NormKind::Switch),
+        (NormKind::SparseSwitch, NormKind::SparseSwitch),
+        (NormKind::Hard, NormKind::SparseSwitch),
+    ] {
+        let vars = VarMap::new();
+        let norms = Norms::new(kind, 1);
+        norms
+            .layer2d(4, Activation::None, builder(&vars).pp("norm"))
+            .unwrap();
+        let data = vars.data().lock().unwrap();
+        let tensors = data
+            .iter()
+            .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+        let weights = VarBuilder::from_tensors(tensors.collect(), DType::F32, &Device::Cpu);
+        assert_eq!(NormKind::of_weights(&weights.pp("norm")), found, "{kind}");
+    }
+}
