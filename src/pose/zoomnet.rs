@@ -53,7 +53,11 @@ pub fn zoom_in<T>(
     Ok(bodies
         .iter()
         .zip(parts)
-        .map(|(body, (hands, face))| joined(body, face, hands))
+        .map(|(body, (hands, face))| {
+            let mut zoomed = joined(body, face, hands);
+            doubt_outside(&mut zoomed.person, photo.width, photo.height);
+            zoomed
+        })
         .collect())
 }
 
@@ -93,6 +97,18 @@ fn joined(body: &Body, face: Option<ZoomedFace>, hands: [Option<ZoomedHand>; 2])
     }
 }
 
+/// Beyond the border of the photo a network only extrapolates: such points stay, but nobody has seen them.
+fn doubt_outside(person: &mut Person, width: usize, height: usize) {
+    for index in 0..KEYPOINTS {
+        let ([x, y], score) = person.get(index);
+        let is_inside = x >= 0.0 && y >= 0.0 && x <= width as f32 && y <= height as f32;
+        if !is_inside {
+            person.set(index, [x, y], score.min(LEAST_SCORE));
+        }
+    }
+    person.bbox_in_image = seen_bounds(person);
+}
+
 /// Left, top, right, bottom of the points that were seen; of all if none was.
 fn seen_bounds(person: &Person) -> [f32; 4] {
     let points = |least: f32| -> Vec<[f32; 2]> {
@@ -130,5 +146,10 @@ mod tests {
         assert_eq!(person.get(132), ([51.0, 61.0], 0.9));
         assert_eq!(person.bbox_in_image, [5.0, 6.0, 51.0, 90.0]);
         assert!(zoomed.hand_regions[1].is_some() && zoomed.face_region.is_none());
+        let mut person = zoomed.person.clone();
+        doubt_outside(&mut person, 60, 80);
+        assert_eq!(person.get(22), ([7.0, 90.0], LEAST_SCORE));
+        assert_eq!(person.get(132).1, 0.9);
+        assert_eq!(person.bbox_in_image[3], 61.0);
     }
 }
