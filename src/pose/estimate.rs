@@ -42,6 +42,8 @@ const BODY_OVER_FACE: [f32; 3] = [1.5, 0.6, 6.0];
 /// Candidate people of one photo that are looked at, over those that are wanted.
 const CANDIDATES: usize = 2;
 
+/// Trust in joints as MultiPose has them, over those that Thunder found.
+const EXPECTED_ALONE: f32 = 0.8;
 /// Groups below this are nobody.
 const MIN_GROUP: f32 = 0.1;
 /// Trust in a group that no other way found, over that in a body found in a box.
@@ -180,7 +182,19 @@ fn look_at_places(networks: &Networks, photo: &Rgb, places: &[&Place]) -> Result
         let score = person_score(&body, place.score);
         people.push((body, score));
     }
-    Ok(one_each(people, |(body, score)| (body, *score)))
+    let mut people = one_each(people, |(body, score)| (body, *score));
+    // In a crop with several people Thunder may see the neighbour: then MultiPose's joints must do.
+    for place in places {
+        let Some(joints) = place.joints else { continue };
+        let expected = Body::of_joints(joints, &place.bbox, place.score);
+        let is_new = |other: &(Body, f32)| similarity(&other.0, &expected) < SAME_BODY;
+        if !place.is_group && people.iter().all(is_new) {
+            let score = EXPECTED_ALONE * person_score(&expected, place.score);
+            people.push((expected, score));
+        }
+    }
+    people.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(people)
 }
 
 /// Where somebody may be.
@@ -346,8 +360,8 @@ fn places_of_faces(networks: &Networks, photo: &Rgb, count: usize) -> Result<Vec
     Ok(places.collect())
 }
 
-/// Whether what was found on the coarse view leaves nothing to look for on the fine one: somebody large, and no faint
-/// sign of anybody else.
+/// Whether what was found on the coarse view leaves nothing to look for on the fine one: one large person, and no faint
+/// sign of anybody else. Several large ones may hide another.
 fn is_enough(found: &[Place], photo: &Rgb) -> bool {
     let large = LARGE * photo.width.max(photo.height) as f32;
     let is_clear = |place: &&Place| {
@@ -358,7 +372,8 @@ fn is_enough(found: &[Place], photo: &Rgb) -> bool {
         let mut clear = found.iter().filter(is_clear);
         place.score < CLEAR && clear.any(|other| share_within(&place.bbox, &other.bbox) >= WITHIN)
     };
-    !found.is_empty() && found.iter().all(|place| is_clear(&place) || is_part(place))
+    let clear = found.iter().filter(is_clear).count();
+    clear == 1 && found.iter().all(|place| is_clear(&place) || is_part(place))
 }
 
 /// How sure it is that this is somebody and well found: the centre's score and that of the joints seen.

@@ -51,6 +51,10 @@ fn the_fine_view_is_spared_where_somebody_large_is_alone() {
     assert!(!is_enough(&[large(), small], &photo));
     let faint = place([0.0, 0.0, 99.0, 99.0], 0.15);
     assert!(!is_enough(&[large(), faint], &photo));
+    assert!(!is_enough(
+        &[large(), place([110.0, 0.0, 170.0, 100.0], 0.6)],
+        &photo
+    ));
     let bag = place([20.0, 50.0, 62.0, 80.0], 0.15);
     assert!(is_enough(&[large(), bag], &photo));
 }

@@ -278,11 +278,21 @@ pub(super) fn run(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Resul
         let found = networks.hand_landmarks.in_crops(&xs)?.into_iter();
         let hands = found.zip(batch).map(|(hand, region)| ZoomedHand {
             joints: hand.joints.map(|joint| region.to_image(INPUT_PX, joint)),
-            score: hand.score,
+            // Joints beyond what the network saw are made up.
+            score: hand.score * share_inside(&hand.joints),
             region: *region,
         });
         Ok(hands.collect())
     })
+}
+
+/// Share of the joints, in pixels of the crop, that lie within it.
+fn share_inside(joints: &[[f32; 2]; JOINTS]) -> f32 {
+    let crop = 0.0..=INPUT_PX as f32;
+    let inside = joints
+        .iter()
+        .filter(|joint| joint.iter().all(|v| crop.contains(v)));
+    inside.count() as f32 / JOINTS as f32
 }
 
 /// Asks the palm detector about the hands of which the network is not sure.
@@ -506,6 +516,19 @@ mod tests {
             score,
             region: Region::upright([x, -50.0], 120.0),
         })
+    }
+
+    #[test]
+    fn hands_that_lie_beyond_their_crop_are_doubted() {
+        let inside = hand().map(|[x, y]| [112.0 + x, 200.0 + y]);
+        assert_eq!(share_inside(&inside), 1.0);
+        // Moved until the fingers, half of the joints, are cut off at most.
+        let cut = inside.map(|[x, y]| [x, y - 130.0]);
+        assert!(
+            (0.2..0.7).contains(&share_inside(&cut)),
+            "{}",
+            share_inside(&cut)
+        );
     }
 
     #[test]
