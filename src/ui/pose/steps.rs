@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use candle_core::Device;
 
 use super::work::Source;
 use crate::gpu::{Gpu, HeatmapTexture, Layer, PictureTexture};
@@ -19,7 +18,6 @@ use crate::pose::annotations::{
 };
 use crate::pose::estimate::{PoseConfig, detect};
 use crate::pose::group_people::SIDE_PX;
-use crate::pose::grouping::Grouper;
 use crate::pose::inside::{Inside, look_inside};
 use crate::pose::keypoints::Person;
 use crate::pose::networks::Networks;
@@ -54,7 +52,6 @@ pub type Load = Box<dyn FnOnce() -> Result<Arc<dyn PoseSteps>> + Send>;
 
 struct PoseModels {
     networks: Networks,
-    grouper: Grouper,
 }
 
 /// The networks that the program ships.
@@ -62,14 +59,8 @@ struct PoseModels {
 /// # Errors
 /// When a weight file is missing or cannot be read.
 pub fn load() -> Result<Arc<dyn PoseSteps>> {
-    let store = Store::find();
-    let grouper = store.open("grouping", &Device::Cpu)?;
-    Ok(Arc::new(PoseModels {
-        networks: Networks::load(&store)?,
-        grouper: grouper
-            .load(Grouper::load)
-            .context("Failed to load the grouping network")?,
-    }))
+    let networks = Networks::load(&Store::find())?;
+    Ok(Arc::new(PoseModels { networks }))
 }
 
 impl PoseSteps for PoseModels {
@@ -78,7 +69,7 @@ impl PoseSteps for PoseModels {
     }
 
     fn look_inside(&self, photo: &Rgb) -> Result<Inside> {
-        look_inside(&self.networks.multipose, &self.grouper, photo, SIDE_PX)
+        look_inside(&self.networks.multipose, &self.networks.grouper, photo, SIDE_PX)
     }
 }
 
