@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::raster::{Rgb, Similarity, rgb_to_tensor, warp_rgb};
+use crate::raster::{Rgb, Similarity, rgb_to_tensor, warp_rgb_for_network};
 
 /// A square part of a photo, turned by any angle, that a network sees at its own size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Region {
     /// What the network sees.
     pub fn view(&self, photo: &Rgb, view_px: usize) -> Rgb {
         let image_from_view = self.image_from_view(view_px);
-        let mut view = warp_rgb(photo, &image_from_view, view_px, view_px);
+        let mut view = warp_rgb_for_network(photo, &image_from_view, view_px, view_px);
         blacken_outside(&mut view, &image_from_view, photo.width, photo.height);
         if self.mirrored { view.flipped() } else { view }
     }

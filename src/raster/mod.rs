@@ -12,7 +12,7 @@ mod warp;
 
 pub use geometry::{Rect, Similarity};
 pub use tensor::{grid_to_tensor, labels_to_tensor, rgb_to_tensor, tensor_to_rgb};
-pub use warp::{resize_labels, resize_rgb, warp_grid, warp_labels, warp_rgb};
+pub use warp::{resize_labels, resize_rgb, warp_grid, warp_labels, warp_rgb, warp_rgb_for_network};
 
 use anyhow::{Result, ensure};
 

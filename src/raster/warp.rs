@@ -14,6 +14,29 @@ use super::{Grid, Rgb, Similarity};
 ///
 /// At scale 1 without rotation and with whole-pixel shifts the result is exact.
 pub fn warp_rgb(src: &Rgb, src_from_dst: &Similarity, width: usize, height: usize) -> Rgb {
+    warp_rgb_with(src, src_from_dst, width, height, |plan| plan)
+}
+
+/// The same, but enlarging is bilinear: a quarter of the work, and what networks that look at crops were trained with.
+pub fn warp_rgb_for_network(
+    src: &Rgb,
+    src_from_dst: &Similarity,
+    width: usize,
+    height: usize,
+) -> Rgb {
+    warp_rgb_with(src, src_from_dst, width, height, |plan| Plan {
+        cubic: false,
+        ..plan
+    })
+}
+
+fn warp_rgb_with(
+    src: &Rgb,
+    src_from_dst: &Similarity,
+    width: usize,
+    height: usize,
+    change: impl Fn(Plan) -> Plan,
+) -> Rgb {
     let mut out = Rgb::new(width, height, [0; 3]);
     if src.width == 0 || src.height == 0 {
         return out;
@@ -22,7 +45,7 @@ pub fn warp_rgb(src: &Rgb, src_from_dst: &Similarity, width: usize, height: usiz
     let (src, src_from_dst) = shrunk
         .as_ref()
         .map_or((src, src_from_dst), |(small, transform)| (small, transform));
-    let plan = Plan::new(src_from_dst);
+    let plan = change(Plan::new(src_from_dst));
     let source = Source::<u8, 3>::new(&src.data, src.width, src.height);
     out.data
         .par_chunks_mut(width.max(1) * 3)
@@ -212,6 +235,12 @@ fn samples_for(scale: f64) -> usize {
     ((scale - 1e-6).ceil().max(1.0) as usize).min(256)
 }
 
+/// The next whole number below, without the call into the mathematical library that `f64::floor` is on plain x86-64.
+fn floor(value: f64) -> i64 {
+    let truncated = value as i64;
+    truncated - i64::from(truncated as f64 > value)
+}
+
 /// Source values of `C` interleaved channels.
 struct Source<'a, T, const C: usize> {
     data: &'a [T],
@@ -245,9 +274,8 @@ impl<'a, T: Copy + Into<f32>, const C: usize> Source<'a, T, C> {
     }
 
     fn linear(&self, u: f64, v: f64) -> [f32; C] {
-        let (x, y) = ((u - 0.5).floor(), (v - 0.5).floor());
-        let (fx, fy) = ((u - 0.5 - x) as f32, (v - 0.5 - y) as f32);
-        let (x, y) = (x as i64, y as i64);
+        let (x, y) = (floor(u - 0.5), floor(v - 0.5));
+        let (fx, fy) = ((u - 0.5 - x as f64) as f32, (v - 0.5 - y as f64) as f32);
         let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
         if let (Some(top), Some(bottom)) = (self.run::<2>(x, y), self.run::<2>(x, y + 1)) {
             return std::array::from_fn(|c| {
@@ -261,9 +289,8 @@ impl<'a, T: Copy + Into<f32>, const C: usize> Source<'a, T, C> {
     }
 
     fn cubic(&self, u: f64, v: f64) -> [f32; C] {
-        let (x, y) = ((u - 0.5).floor(), (v - 0.5).floor());
-        let (fx, fy) = ((u - 0.5 - x) as f32, (v - 0.5 - y) as f32);
-        let (x, y) = (x as i64, y as i64);
+        let (x, y) = (floor(u - 0.5), floor(v - 0.5));
+        let (fx, fy) = ((u - 0.5 - x as f64) as f32, (v - 0.5 - y as f64) as f32);
         if fx == 0.0 && fy == 0.0 {
             return self.at(x, y);
         }
@@ -308,6 +335,24 @@ mod tests {
             .flat_map(|y| (0..width).flat_map(move |x| [(3 * x) as u8, (3 * y) as u8, 200]))
             .collect();
         Rgb::from_vec(width, height, data).unwrap()
+    }
+
+    #[test]
+    fn networks_see_straight_lines_between_pixels() {
+        // One bright pixel in the dark, four times as large: bilinear rises and falls in a straight line and never
+        // overshoots, cubic does.
+        let mut src = Rgb::new(7, 1, [100; 3]);
+        src.row_mut(0)[9..12].fill(200);
+        let enlarge = Similarity::scale_shift(0.25, 0.0, 0.0);
+        let linear = warp_rgb_for_network(&src, &enlarge, 28, 4);
+        let row: Vec<u8> = (8..20).map(|x| linear.get(x, 1).unwrap()[0]).collect();
+        assert_eq!(
+            row,
+            [100, 100, 113, 138, 163, 188, 188, 163, 138, 113, 100, 100]
+        );
+        let cubic = warp_rgb(&src, &enlarge, 28, 4);
+        assert!((0..28).any(|x| cubic.get(x, 1).unwrap()[0] < 100));
+        assert_eq!([-1.5, -1.0, -0.2, 0.0, 2.9].map(floor), [-2, -1, -1, 0, 2]);
     }
 
     #[test]

@@ -69,7 +69,12 @@ impl PoseSteps for PoseModels {
     }
 
     fn look_inside(&self, photo: &Rgb) -> Result<Inside> {
-        look_inside(&self.networks.multipose, &self.networks.grouper, photo, SIDE_PX)
+        look_inside(
+            &self.networks.multipose,
+            &self.networks.grouper,
+            photo,
+            SIDE_PX,
+        )
     }
 }
 
