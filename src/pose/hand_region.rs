@@ -2,8 +2,9 @@
 //!
 //! For each hand there are several guesses: the learned head's (`region_head.rs`), along the forearm, and where BlazePose
 //! has index and little finger. The hand network says of each whether it shows a hand. Where it doubts, the palm
-//! detector looks around the wrist for a second opinion. The joints found give a better crop, in which they are found again; left hands are shown in a
-//! mirror, so that the network sees right ones only. All hands of all people go through the networks together.
+//! detector looks around the wrist for a second opinion. The joints found give a better crop, in which they are found
+//! again; left hands are shown in a mirror, so that the network sees right ones only. All hands of all people go through
+//! the networks together.
 
 use candle_core::Result;
 
@@ -266,13 +267,13 @@ fn doubtful<'a>(
 }
 
 /// How well a hand suits an arm: its own score, less the farther its wrist is from the arm's.
-pub(super) fn suits(hand: &ZoomedHand, arm: &Arm) -> f32 {
+fn suits(hand: &ZoomedHand, arm: &Arm) -> f32 {
     let [x, y] = hand.joints[0];
     let apart = (x - arm.wrist.0[0]).hypot(y - arm.wrist.0[1]) / arm.side;
     hand.score * (-WRIST_WEIGHT * apart * apart).exp()
 }
 
-pub(super) fn run(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<Vec<ZoomedHand>> {
+fn run(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<Vec<ZoomedHand>> {
     in_batches(regions, |batch| {
         let xs = unit_views(photo, batch, INPUT_PX)?;
         let found = networks.hand_landmarks.in_crops(&xs)?.into_iter();
@@ -304,7 +305,7 @@ pub(super) fn second_opinion(
     best: &mut [Option<ZoomedHand>],
 ) -> Result<()> {
     let views_of: Vec<(usize, Region)> = doubtful(arms, best)
-        .filter(|(index, _)| !is_hopeless(bodies, *index) && is_worth_it(best, bodies, *index))
+        .filter(|(index, _)| is_worth_it(best, bodies, *index))
         .filter_map(|(index, arm)| {
             let center = std::array::from_fn(|axis| {
                 arm.wrist.0[axis] + 0.3 * arm.side * arm.direction[axis]

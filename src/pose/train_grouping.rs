@@ -97,7 +97,11 @@ const JUDGED_GROUPS: usize = 64;
 const MAX_PASSES: usize = 6;
 
 /// Mean binary cross-entropy of logits, weighted; `None` when nothing has weight.
-fn cross_entropy(logits: &Tensor, targets: &[f32], weights: &[f32]) -> Result<Option<Tensor>> {
+pub(super) fn cross_entropy(
+    logits: &Tensor,
+    targets: &[f32],
+    weights: &[f32],
+) -> Result<Option<Tensor>> {
     let total: f32 = weights.iter().sum();
     if total <= 0.0 {
         return Ok(None);

@@ -18,6 +18,7 @@ use rand::Rng as _;
 use super::body::Guess;
 use super::networks::Networks;
 use super::region_head::{INPUTS, OUTPUTS, PartKind, RegionHead, guess_of};
+use super::train_grouping::cross_entropy;
 use super::zoom_samples::{Sample, samples};
 use crate::job::Out;
 use crate::people::crop::Region;
@@ -272,15 +273,15 @@ fn stacked(batch: &[&Sample]) -> Result<Tensor> {
 fn loss(head: &RegionHead, kind: PartKind, batch: &[&Sample], mask: &Tensor) -> Result<Tensor> {
     let out = head.forward(kind, &stacked(batch)?, Some(mask))?;
     let n = batch.len();
-    let (mut targets, mut there) = (Vec::new(), Vec::new());
+    let (mut targets, mut is_there) = (Vec::new(), Vec::new());
     for sample in batch {
         let target = sample.target();
-        there.push(if target.is_some() { 1.0f32 } else { 0.0 });
+        is_there.push(if target.is_some() { 1.0f32 } else { 0.0 });
         targets.extend(target.unwrap_or_default());
     }
-    let count: f32 = there.iter().sum();
+    let count: f32 = is_there.iter().sum();
     let targets = Tensor::from_vec(targets, (n, OUTPUTS - 1), &Device::Cpu)?;
-    let there = Tensor::from_vec(there, (n, 1), &Device::Cpu)?;
+    let there = Tensor::from_slice(&is_there, (n, 1), &Device::Cpu)?;
     let off = (out.narrow(1, 0, OUTPUTS - 1)? - targets)?.abs()?;
     // Smooth L1: a square up to 0.2, straight beyond.
     let near = off.clamp(0.0, 0.2)?;
@@ -289,9 +290,7 @@ fn loss(head: &RegionHead, kind: PartKind, batch: &[&Sample], mask: &Tensor) -> 
     let numbers = f64::from(count.max(1.0)) * (OUTPUTS - 1) as f64;
     let places = (places / numbers)?;
     let logits = out.narrow(1, OUTPUTS - 1, 1)?;
-    // log(1 + e^x) − t·x, written so that no exponential overflows.
-    let soft = ((logits.abs()?.neg()?.exp()? + 1.0)?.log()? + logits.relu()?)?;
-    let presence = (soft - (logits * there)?)?.mean_all()?;
+    let presence = cross_entropy(&logits, &is_there, &vec![1.0; n])?.context("There is nobody")?;
     let bold = (head.boldness(kind)? * BOLDNESS)?;
     Ok(((places + (presence * PRESENCE)?)? + bold)?)
 }
