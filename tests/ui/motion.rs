@@ -244,7 +244,7 @@ fn predictions_are_exported_and_tracks_are_opened() {
     window.answer(Some(csv.clone()));
     window.click("Export");
     window.click("Predictions (CSV)…");
-    window.until(|_| csv.exists());
+    window.until(|w| csv.exists() && !w.harness.state().motion().is_busy());
     let walkers = window.predicted().walkers.len();
     let rows = std::fs::read_to_string(&csv).unwrap().lines().count();
     assert_eq!(rows, 1 + walkers * SAMPLES * PRED_LEN);

@@ -263,7 +263,7 @@ impl FaceTab {
         self.moving_press = None;
     }
 
-    pub(super) fn take_placed(&mut self, placed: Placed, live: bool) {
+    pub(super) fn take_placed(&mut self, placed: Placed) {
         let Some(mut moving) = self.moving.take_if(|m| m.session == placed.session) else {
             return;
         };
@@ -278,21 +278,36 @@ impl FaceTab {
                 let new = moving.before.as_ref().map(|before| before.rect);
                 edit.note_preview(old.unwrap_or_default().union(new.unwrap_or_default()));
             }
-            let (is_held, is_ending) = (moving.drag.is_some(), moving.is_ending);
             self.moving = Some(moving);
-            if is_ending {
-                self.end_moving(&mut work, true, live);
-            } else if !is_held {
-                self.hand_preview_over(&mut work, live);
-            }
             self.work = Some(work);
         }
     }
 
-    /// The pointer lets go: what is previewed is rendered.
+    /// The part is where it was dragged to. If the pointer let go meanwhile, that place is kept now.
+    pub(super) fn placing_ended(&mut self, live: bool) {
+        let Some(moving) = &self.moving else {
+            return;
+        };
+        // One that was lifted or dragged further in the same frame.
+        if self.jobs.is_busy(Job::Shape) {
+            return;
+        }
+        let (is_held, is_ending) = (moving.drag.is_some(), moving.is_ending);
+        self.with_work(|tab, work| {
+            if is_ending {
+                tab.end_moving(work, true, live);
+            } else if !is_held {
+                tab.hand_preview_over(work, live);
+            }
+        });
+    }
+
+    /// The pointer lets go: what is previewed is rendered, or what its press had stopped.
     fn hand_preview_over(&mut self, work: &mut Work, live: bool) {
         if work.edit_mut().is_some_and(Edit::hand_preview_over) {
             self.mask_changed(work, live);
+        } else if !self.jobs.is_busy(Job::Render) {
+            self.render_again(work, live);
         }
     }
 

@@ -249,13 +249,17 @@ impl FaceTab {
         for (job, arrival) in self.jobs.poll() {
             match arrival {
                 Arrival::Value(value) => self.take(ctx, value, settings, log),
-                Arrival::Ended(Some(error)) => {
-                    if job == Job::Models {
-                        self.models_error = Some(format!("{error:#}"));
+                Arrival::Ended(error) => {
+                    if let Some(error) = error {
+                        if job == Job::Models {
+                            self.models_error = Some(format!("{error:#}"));
+                        }
+                        log.error(&error);
                     }
-                    log.error(&error);
+                    if job == Job::Shape {
+                        self.placing_ended(settings.live);
+                    }
                 }
-                Arrival::Ended(None) => {}
             }
         }
         if let Some((purpose, path)) = self.path_answered.take() {
@@ -319,7 +323,7 @@ impl FaceTab {
             }
             Value::Changed(change) => self.take_change(*change, settings.live),
             Value::Lifted(lifted) => self.take_lifted(lifted, settings),
-            Value::Placed(placed) => self.take_placed(placed, settings.live),
+            Value::Placed(placed) => self.take_placed(placed),
             Value::Snapshot(face, packed) => {
                 let edit = self.work.as_mut().and_then(|work| work.edit_of(face));
                 edit.into_iter()
