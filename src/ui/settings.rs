@@ -10,6 +10,7 @@ use super::tab::TabName;
 use crate::face::mask::{MaskFormat, Tip};
 use crate::gpu::ColorMap;
 use crate::photo::{Format, SaveOptions};
+use crate::pose::estimate::Method;
 use crate::pose::keypoints::Part;
 
 /// The key in eframe's storage; a change that old settings cannot be read into gets a new number.
@@ -108,6 +109,8 @@ pub struct PoseView {
     /// Of the heat map, in [0, 1].
     pub heat_opacity: f32,
     pub color_map: ColorMap,
+    /// How people are found.
+    pub method: Method,
 }
 
 impl PoseView {
@@ -137,6 +140,7 @@ impl Default for PoseView {
             keypoint_score: 0.15,
             heat_opacity: 0.75,
             color_map: ColorMap::default(),
+            method: Method::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use vitruvian::people::crop::Region;
 use vitruvian::people::movenet::FEATURES;
 use vitruvian::pose::annotations::{ImageId, read_annotations, read_results};
 use vitruvian::pose::candidates::{Candidate, Proposal};
+use vitruvian::pose::estimate::Method;
 use vitruvian::pose::grouping::{Edge, Group, Grouping, Pass};
 use vitruvian::pose::inside::{CENTRES, Inside};
 use vitruvian::pose::keypoints::{KEYPOINTS, Part, Person};
@@ -58,13 +59,15 @@ fn found(person: usize) -> Zoomed {
 }
 
 impl PoseSteps for Everywhere {
-    fn detect(&self, photo: &Rgb, out: &Out<Value>) -> anyhow::Result<Vec<Zoomed>> {
+    fn detect(&self, photo: &Rgb, method: Method, out: &Out<Value>) -> anyhow::Result<Vec<Zoomed>> {
         out.progress(0.5, "Looking for people")?;
         let is_black = photo.data.iter().all(|v| *v < 5);
         Ok(if is_black {
             Vec::new()
         } else {
-            vec![found(0), found(1)]
+            // The bottom-up way of this stub sees one person only.
+            let count = if method == Method::BottomUp { 1 } else { 2 };
+            (0..count).map(found).collect()
         })
     }
 
@@ -387,6 +390,20 @@ fn people_are_hidden_and_removed_and_parts_switched_off() {
     assert!(window.harness.query_by_label("Person 1").is_none());
     window.key(Key::Z, Modifiers::COMMAND);
     assert_eq!(window.poses().unwrap().kept().count(), 2);
+}
+
+#[test]
+fn another_way_of_finding_people_looks_again_and_is_kept() {
+    let mut window = album();
+    assert_eq!(window.poses().unwrap().kept().count(), 2);
+    window.click("Found by");
+    window.click("Keypoints, grouped");
+    window.calm();
+    assert_eq!(window.poses().unwrap().kept().count(), 1);
+    window.key(Key::ArrowRight, Modifiers::NONE);
+    window.calm();
+    let kept = window.poses().map(|poses| poses.kept().count());
+    assert_eq!(kept, Some(1), "for the next photo too");
 }
 
 #[test]

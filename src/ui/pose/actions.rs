@@ -76,7 +76,7 @@ impl PoseTab {
             Action::NextLook => self.look = self.look.next(),
             Action::ToggleLoupe => settings.pose.loupe = !settings.pose.loupe,
             Action::FindAgain if self.shown.is_some() => self.wait(Waiting::FindAgain),
-            Action::FindAll => self.find_all(),
+            Action::FindAll => self.find_all(settings.pose.method),
             Action::Delete => self.delete(),
             Action::Cancel => self.cancel(),
             _ => {}

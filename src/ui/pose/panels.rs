@@ -8,6 +8,7 @@ use super::steps::Purpose;
 use super::tab::{Job, PoseTab};
 use super::views::readable;
 use crate::pose::draw::colour;
+use crate::pose::estimate::Method;
 use crate::pose::inside::CENTRES;
 use crate::pose::keypoints::Part;
 use crate::ui::heat_look::{color_map_row_ui, opacity_row_ui};
@@ -115,10 +116,11 @@ impl PoseTab {
 
     pub(super) fn side_ui(&mut self, ui: &mut egui::Ui, settings: &mut Settings) {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            self.photo_ui(ui);
+            self.photo_ui(ui, settings.pose.method);
             match self.look {
                 Look::Poses => {
                     self.people_ui(ui, &settings.pose);
+                    self.method_ui(ui, &mut settings.pose);
                     self.truth_ui(ui);
                     self.keypoint_ui(ui);
                     ui.add_space(theme::SPACE_LARGE);
@@ -130,7 +132,7 @@ impl PoseTab {
         });
     }
 
-    fn photo_ui(&mut self, ui: &mut egui::Ui) {
+    fn photo_ui(&mut self, ui: &mut egui::Ui, method: Method) {
         let weak = theme::colors(ui).weak;
         let Some(entry) = self.photos.get(self.current) else {
             ui.label(RichText::new("No photo is open").color(weak));
@@ -156,10 +158,34 @@ impl PoseTab {
             let tip = keys::tip(ui.ctx(), Action::FindAll);
             let button = ui.add_enabled(!is_busy, Button::new(text));
             if button.on_hover_text(tip).clicked() {
-                self.find_all();
+                self.find_all(method);
             }
         }
         ui.add_space(theme::SPACE_LARGE);
+    }
+
+    /// The way people are found; another one looks again.
+    fn method_ui(&mut self, ui: &mut egui::Ui, view: &mut PoseView) {
+        let before = view.method;
+        ui.add_space(theme::SPACE_SMALL);
+        ui.horizontal(|ui| {
+            ui.label("Found by");
+            let (name, tip) = method_words(view.method);
+            let combo = egui::ComboBox::from_id_salt("method").selected_text(name);
+            let shown = combo.width(ui.available_width()).show_ui(ui, |ui| {
+                for method in [Method::TopDown, Method::BottomUp, Method::Both] {
+                    let (name, tip) = method_words(method);
+                    ui.selectable_value(&mut view.method, method, name)
+                        .on_hover_text(tip);
+                }
+            });
+            let response = shown.response.accessible_name("Found by");
+            response.on_hover_text(tip);
+        });
+        if view.method != before {
+            self.jobs.cancel(Job::Find);
+            self.wait(Waiting::FindAgain);
+        }
     }
 
     fn people_ui(&mut self, ui: &mut egui::Ui, view: &PoseView) {
@@ -488,5 +514,23 @@ impl PoseTab {
             let text = format!("{people} {noun} come of it, faint ones included");
             ui.label(RichText::new(text).color(weak));
         }
+    }
+}
+
+/// What a way of finding people is called, and what it does.
+fn method_words(method: Method) -> (&'static str, &'static str) {
+    match method {
+        Method::TopDown => (
+            "Boxes, one person each",
+            "Top-down: looks for each person, then closely at each. The most exact",
+        ),
+        Method::BottomUp => (
+            "Keypoints, grouped",
+            "Bottom-up: finds keypoints of the whole photo and groups them to people",
+        ),
+        Method::Both => (
+            "Both together",
+            "Boxes of people and groups of keypoints. Finds a few more in crowds, and takes longer",
+        ),
     }
 }

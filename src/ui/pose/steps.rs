@@ -16,7 +16,7 @@ use crate::pose::annotation_export::{Annotated, annotations_json};
 use crate::pose::annotations::{
     AnnotatedImage, Annotations, ImageId, read_annotations, results_json,
 };
-use crate::pose::estimate::{PoseConfig, detect};
+use crate::pose::estimate::{Method, PoseConfig, detect};
 use crate::pose::group_people::SIDE_PX;
 use crate::pose::inside::{Inside, look_inside};
 use crate::pose::keypoints::Person;
@@ -38,7 +38,7 @@ pub trait PoseSteps: Send + Sync {
     ///
     /// # Errors
     /// Cancelled, or a failure of a network.
-    fn detect(&self, photo: &Rgb, out: &Out<Value>) -> Result<Vec<Zoomed>>;
+    fn detect(&self, photo: &Rgb, method: Method, out: &Out<Value>) -> Result<Vec<Zoomed>>;
 
     /// Heat maps and grouping.
     ///
@@ -64,8 +64,12 @@ pub fn load() -> Result<Arc<dyn PoseSteps>> {
 }
 
 impl PoseSteps for PoseModels {
-    fn detect(&self, photo: &Rgb, out: &Out<Value>) -> Result<Vec<Zoomed>> {
-        detect(&self.networks, photo, &PoseConfig::default(), out)
+    fn detect(&self, photo: &Rgb, method: Method, out: &Out<Value>) -> Result<Vec<Zoomed>> {
+        let config = PoseConfig {
+            method,
+            ..PoseConfig::default()
+        };
+        detect(&self.networks, photo, &config, out)
     }
 
     fn look_inside(&self, photo: &Rgb) -> Result<Inside> {
@@ -209,9 +213,14 @@ pub fn open(index: usize, source: &Source, gpu: &Gpu, out: &Out<Value>) -> Resul
 }
 
 /// Finds the people of a photo.
-pub fn find(index: usize, photo: &Rgb, steps: &dyn PoseSteps, out: &Out<Value>) -> Result<()> {
+pub fn find(
+    index: usize,
+    photo: &Rgb,
+    (steps, method): (&dyn PoseSteps, Method),
+    out: &Out<Value>,
+) -> Result<()> {
     let start = Instant::now();
-    let people = steps.detect(photo, out)?;
+    let people = steps.detect(photo, method, out)?;
     out.value(Value::Found {
         index,
         people,
@@ -222,7 +231,11 @@ pub fn find(index: usize, photo: &Rgb, steps: &dyn PoseSteps, out: &Out<Value>) 
 }
 
 /// The same for many photos, one after another; those that cannot be opened are told and the rest goes on.
-pub fn find_all(photos: &[(usize, Source)], steps: &dyn PoseSteps, out: &Out<Value>) -> Result<()> {
+pub fn find_all(
+    photos: &[(usize, Source)],
+    steps: (&dyn PoseSteps, Method),
+    out: &Out<Value>,
+) -> Result<()> {
     let mut failed = 0;
     for (turn, (index, source)) in photos.iter().enumerate() {
         let share = |turn: usize| turn as f32 / photos.len() as f32;

@@ -14,6 +14,7 @@ use super::{draw, files::Waiting};
 use crate::gpu::{Gpu, HeatmapLayer, HeatmapTexture, Layer, Lines, LinesLayer, PictureLayer};
 use crate::pose::annotations::AnnotatedImage;
 use crate::pose::compare::{Comparison, compare};
+use crate::pose::estimate::Method;
 use crate::pose::inside::Inside;
 use crate::raster::Rgb;
 use crate::ui::canvas::Canvas;
@@ -277,14 +278,14 @@ impl PoseTab {
     }
 
     /// Looks for people in all photos in which nobody has looked yet.
-    pub(super) fn find_all(&mut self) {
+    pub(super) fn find_all(&mut self, method: Method) {
         let open = |(_, entry): &(usize, &Entry)| entry.poses.is_none() && entry.error.is_none();
         let photos = self.photos.iter().enumerate().filter(open);
         let photos: Vec<_> = photos.map(|(i, e)| (i, e.source.clone())).collect();
         if let (Some(models), false) = (&self.models, photos.is_empty()) {
             let models = Arc::clone(models);
             self.jobs.start(Job::FindAll, move |out| {
-                steps::find_all(&photos, &*models, out)
+                steps::find_all(&photos, (&*models, method), out)
             });
         }
     }
@@ -411,8 +412,9 @@ impl PoseTab {
         };
         if !is_found && !is_broken && self.once(Job::Find) {
             let (rgb, models) = (Arc::clone(&rgb), Arc::clone(&models));
+            let method = view.method;
             self.jobs.start(Job::Find, move |out| {
-                steps::find(index, &rgb, &*models, out)
+                steps::find(index, &rgb, (&*models, method), out)
             });
         }
         if self.look != Look::Poses && self.inside().is_none() && self.once(Job::Inside) {
