@@ -92,7 +92,7 @@ impl Conv {
         match (self.kind, &self.packed) {
             (Kind::Depthwise, _) => depthwise::forward(g, x, weight, after, map, &mut out),
             (Kind::Dense, Some(packed)) if g.is_pointwise(map) => {
-                pointwise::forward(g, x, packed, after, &mut out);
+                pointwise::forward(g, x, packed, after, None, &mut out);
             }
             _ => direct::forward(g, x, weight, after, map, &mut out),
         }
@@ -343,6 +343,33 @@ pub fn depthwise_conv2d(
     depthwise_act(xs, weight, bias, (stride, pad), Activation::None)
 }
 
+/// The geometry of a depthwise convolution of [N, C, H, W].
+pub(super) fn depthwise_geometry(
+    (n, c, h, w): (usize, usize, usize, usize),
+    weight: &Tensor,
+    stride: usize,
+    pad: Pad,
+) -> Result<Geometry> {
+    let (wc, one, kh, kw) = weight.dims4()?;
+    if wc != c || one != 1 {
+        bail!("a depthwise convolution with weight [{wc}, {one}, …] was given {c} channels");
+    }
+    Ok(Geometry {
+        n,
+        ci: c,
+        h,
+        w,
+        co: c,
+        ho: out_size(h, pad.top + pad.bottom, kh, stride)?,
+        wo: out_size(w, pad.left + pad.right, kw, stride)?,
+        kh,
+        kw,
+        stride,
+        top: pad.top as isize,
+        left: pad.left as isize,
+    })
+}
+
 /// The same with what follows.
 pub(super) fn depthwise_act(
     xs: &Tensor,
@@ -351,33 +378,11 @@ pub(super) fn depthwise_act(
     (stride, pad): (usize, Pad),
     act: Activation,
 ) -> Result<Tensor> {
-    let (n, c, h, w) = xs.dims4()?;
-    let (wc, one, kh, kw) = weight.dims4()?;
-    if wc != c || one != 1 {
-        bail!("a depthwise convolution with weight [{wc}, {one}, …] was given {c} channels");
-    }
-    let (ho, wo) = (
-        out_size(h, pad.top + pad.bottom, kh, stride)?,
-        out_size(w, pad.left + pad.right, kw, stride)?,
-    );
+    let geometry = depthwise_geometry(xs.dims4()?, weight, stride, pad)?;
     if !is_ours(xs) {
-        let sums = zero_padded(xs, pad)?.conv2d(weight, 0, stride, 1, c)?;
+        let sums = zero_padded(xs, pad)?.conv2d(weight, 0, stride, 1, geometry.ci)?;
         return act.apply(&add_bias(sums, bias)?);
     }
-    let geometry = Geometry {
-        n,
-        ci: c,
-        h,
-        w,
-        co: c,
-        ho,
-        wo,
-        kh,
-        kw,
-        stride,
-        top: pad.top as isize,
-        left: pad.left as isize,
-    };
     run(
         xs,
         weight,

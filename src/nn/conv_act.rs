@@ -5,12 +5,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use super::activation::Activation;
-use super::conv::{Pad, dense, depthwise_act};
-use super::cpu::{Packed, with_slice};
+use super::conv::{Pad, dense, depthwise_act, depthwise_geometry};
+use super::cpu::geometry::{After, Geometry};
+use super::cpu::micro::Clamp;
+use super::cpu::{Packed, pointwise, slice, uninit, widened, with_slice};
 use super::plane_op::is_ours;
 
 /// One layer.
@@ -148,6 +150,91 @@ impl ConvAct {
         Ok((kh, kw))
     }
 
+    /// This 1 × 1 layer and a depthwise one behind it. Where this one is fixed, what lies between them never goes to
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`Self::forward`] of both.
+    pub fn then_depthwise(
+        &self,
+        depthwise: &Self,
+        xs: &Tensor,
+        stride: usize,
+        pad: Pad,
+    ) -> Result<Tensor> {
+        let packed = self.packed_for(xs)?;
+        let clamps = (self.act.clamp(), depthwise.act.clamp());
+        let (Some(packed), (Some(between), Some(after))) = (packed, clamps) else {
+            return depthwise.forward(&self.valid(xs)?, stride, pad);
+        };
+        let (n, _, h, w) = xs.dims4()?;
+        let (co, ci, _, _) = self.weight.dims4()?;
+        let wide = (n, co, h, w);
+        let geometry = depthwise_geometry(wide, &depthwise.weight, stride, pad)?;
+        xs.contiguous()?.apply_op1_no_bwd(&Widened {
+            geometry,
+            inputs: ci,
+            packed,
+            between,
+            after,
+            expand: self,
+            depthwise,
+        })
+    }
+
+    /// This 1 × 1 layer with a shortcut past it: `act(conv(xs) + shortcut)`. A shortcut of fewer channels counts as
+    /// nothing in the others. Where the layer is fixed all is one pass.
+    ///
+    /// # Errors
+    /// As [`Self::forward`], and when the shortcut does not fit the result.
+    pub fn valid_plus(&self, xs: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
+        let (n, _, h, w) = xs.dims4()?;
+        let (co, ci, _, _) = self.weight.dims4()?;
+        let (sn, short, sh, sw) = shortcut.dims4()?;
+        if (sn, sh, sw) != (n, h, w) || short > co {
+            candle_core::bail!(
+                "a shortcut of {short} maps {sh}×{sw} does not fit {co} maps {h}×{w}"
+            );
+        }
+        let is_free = is_ours(shortcut) && !shortcut.track_op();
+        match (self.packed_for(xs)?, self.act.clamp()) {
+            (Some(packed), Some(clamp)) if is_free => {
+                let op = Shortened {
+                    inputs: ci,
+                    outputs: co,
+                    packed,
+                    clamp,
+                    layer: self,
+                };
+                xs.contiguous()?
+                    .apply_op2_no_bwd(&shortcut.contiguous()?, &op)
+            }
+            _ => {
+                let layer = (1, Pad::default());
+                let bias = self.bias.as_ref();
+                let sums = dense(xs, &self.weight, bias, layer, Activation::None, None)?;
+                let shortcut = shortcut.pad_with_zeros(1, 0, co - short)?;
+                self.act.apply(&(sums + shortcut)?)
+            }
+        }
+    }
+
+    /// The packed weights, if this layer is fixed and they serve this tensor.
+    fn packed_for(&self, xs: &Tensor) -> Result<Option<Arc<Packed>>> {
+        match &self.packed {
+            Some(slot) if is_ours(xs) && !xs.track_op() => self.packed_in(slot),
+            _ => Ok(None),
+        }
+    }
+
+    /// Calls `body` with the values that are added to each channel, if there are any.
+    fn with_bias<T>(&self, body: impl FnOnce(Option<&[f32]>) -> T) -> Result<T> {
+        match &self.bias {
+            Some(bias) => with_slice(bias, "conv", |bias| body(Some(bias))),
+            None => Ok(body(None)),
+        }
+    }
+
     fn packed_in(&self, slot: &OnceLock<Arc<Packed>>) -> Result<Option<Arc<Packed>>> {
         let (co, ci, kh, kw) = self.weight.dims4()?;
         if kh * kw != 1 {
@@ -161,6 +248,101 @@ impl ConvAct {
         })?;
         Ok(Some(slot.get_or_init(|| Arc::new(packed)).clone()))
     }
+}
+
+/// A 1 × 1 layer and a depthwise one behind it.
+struct Widened<'a> {
+    /// Of the depthwise layer.
+    geometry: Geometry,
+    /// Channels that enter the first layer, its weights and bounds.
+    inputs: usize,
+    packed: Arc<Packed>,
+    between: Clamp,
+    /// Bounds of the second.
+    after: Clamp,
+    expand: &'a ConvAct,
+    depthwise: &'a ConvAct,
+}
+
+impl CustomOp1 for Widened<'_> {
+    fn name(&self) -> &'static str {
+        "widened"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = &self.geometry;
+        let xs = slice(storage, layout, self.name())?;
+        check_channels(layout, self.inputs)?;
+        let mut out = uninit(g.n * g.co * g.ho * g.wo);
+        self.expand.with_bias(|bias| {
+            let clamp = self.between;
+            let expand = (self.inputs, &*self.packed, After { bias, clamp });
+            self.depthwise.with_bias(|bias| {
+                let clamp = self.after;
+                with_slice(&self.depthwise.weight, self.name(), |weight| {
+                    widened::forward(g, xs, expand, (weight, After { bias, clamp }), &mut out);
+                })
+            })
+        })???;
+        Ok((CpuStorage::F32(out), (g.n, g.co, g.ho, g.wo).into()))
+    }
+}
+
+/// A 1 × 1 layer and a shortcut past it.
+struct Shortened<'a> {
+    inputs: usize,
+    outputs: usize,
+    packed: Arc<Packed>,
+    clamp: Clamp,
+    layer: &'a ConvAct,
+}
+
+impl CustomOp2 for Shortened<'_> {
+    fn name(&self) -> &'static str {
+        "shortened"
+    }
+
+    fn cpu_fwd(
+        &self,
+        xs: &CpuStorage,
+        layout: &Layout,
+        shortcut: &CpuStorage,
+        shortcut_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let [n, h, w] = check_channels(layout, self.inputs)?;
+        let g = Geometry {
+            n,
+            ci: self.inputs,
+            h,
+            w,
+            co: self.outputs,
+            ho: h,
+            wo: w,
+            kh: 1,
+            kw: 1,
+            stride: 1,
+            top: 0,
+            left: 0,
+        };
+        let xs = slice(xs, layout, self.name())?;
+        let shortcut = slice(shortcut, shortcut_layout, self.name())?;
+        let mut out = uninit(n * self.outputs * h * w);
+        self.layer.with_bias(|bias| {
+            let clamp = self.clamp;
+            let after = After { bias, clamp };
+            pointwise::forward(&g, xs, &self.packed, after, Some(shortcut), &mut out);
+        })?;
+        Ok((CpuStorage::F32(out), (n, self.outputs, h, w).into()))
+    }
+}
+
+/// Samples, height and width of a tensor with so many channels.
+fn check_channels(layout: &Layout, channels: usize) -> Result<[usize; 3]> {
+    let (n, c, h, w) = layout.shape().dims4()?;
+    if c != channels {
+        candle_core::bail!("a layer for {channels} channels was given {c}");
+    }
+    Ok([n, h, w])
 }
 
 #[cfg(test)]
@@ -199,6 +381,16 @@ mod tests {
                 .unwrap();
             assert!(largest(&plain.reshape(sums.shape()).unwrap(), &sums) < 1e-3);
             assert!(largest(&layer.valid(&xs).unwrap(), &expected) < 1e-5);
+            for short in [co, co / 2] {
+                let past = Tensor::randn(0f32, 1.0, (2, short, h, w), &Device::Cpu).unwrap();
+                let wide = past.pad_with_zeros(1, 0, co - short).unwrap();
+                let sum = (&sums + &wide).unwrap().clamp(0f32, 6f32).unwrap();
+                for layer in [layer.clone(), layer.clone().frozen().fixed()] {
+                    assert!(largest(&layer.valid_plus(&xs, &past).unwrap(), &sum) < 1e-5);
+                    let flat = past.narrow(2, 0, h - 1).unwrap();
+                    assert!(layer.valid_plus(&xs, &flat).is_err());
+                }
+            }
             let fixed = layer.frozen().fixed();
             for _ in 0..2 {
                 assert!(largest(&fixed.valid(&xs).unwrap(), &expected) < 1e-5);
@@ -226,6 +418,43 @@ mod tests {
                 .relu()
                 .unwrap();
             assert!(largest(&layer.same(&xs, stride).unwrap(), &expected) < 1e-4);
+        }
+    }
+
+    #[test]
+    fn two_layers_in_one_give_what_they_give_one_after_the_other() {
+        let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let random = |shape: &[usize]| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
+        // Planes that are cut into blocks and small ones; channels that do not fill their tiles; more than one pass.
+        for (n, ci, co, h, w, kernel, stride) in [
+            (1, 16, 64, 37, 41, 3, 1),
+            (2, 24, 43, 14, 14, 5, 1),
+            (1, 600, 31, 7, 7, 3, 1),
+            (3, 5, 10, 9, 30, 5, 2),
+            (1, 8, 14, 3, 3, 3, 2),
+        ] {
+            let mut expand = ConvAct::dense(ci, co, 1, Activation::Relu6, vb.clone()).unwrap();
+            expand.weight = random(&[co, ci, 1, 1]);
+            expand.bias = Some(random(&[co]));
+            let mut depthwise =
+                ConvAct::depthwise(co, kernel, Activation::Relu6, vb.clone()).unwrap();
+            depthwise.weight = random(&[co, 1, kernel, kernel]);
+            depthwise.bias = Some(random(&[co]));
+            let xs = random(&[n, ci, h, w]);
+            let pad = Pad::same((h, w), (kernel, kernel), stride);
+            let apart = expand.valid(&xs).unwrap();
+            let apart = depthwise.forward(&apart, stride, pad).unwrap();
+            let unfixed = expand.then_depthwise(&depthwise, &xs, stride, pad).unwrap();
+            assert_eq!(largest(&unfixed, &apart), 0.0);
+            let fixed = expand.fixed();
+            let in_one = fixed.then_depthwise(&depthwise, &xs, stride, pad).unwrap();
+            assert!(largest(&in_one, &apart) < 1e-4, "{ci} to {co}, {h} × {w}");
+            let other = random(&[n, ci + 1, h, w]);
+            assert!(
+                fixed
+                    .then_depthwise(&depthwise, &other, stride, pad)
+                    .is_err()
+            );
         }
     }
 

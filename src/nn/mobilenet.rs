@@ -4,6 +4,7 @@
 //! Left out: the classifier, and the last 1 × 1 convolution before it.
 
 use super::activation::Activation;
+use super::conv::Pad;
 use super::conv_act::ConvAct;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -49,13 +50,19 @@ impl InvertedResidual {
     }
 
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let widened = match &self.expand {
-            Some(expand) => &expand.valid(xs)?,
-            None => xs,
+        let depthwise = &self.depthwise;
+        let filtered = match &self.expand {
+            Some(expand) => {
+                let (_, _, h, w) = xs.dims4()?;
+                let pad = Pad::same((h, w), depthwise.kernel()?, self.stride);
+                expand.then_depthwise(depthwise, xs, self.stride, pad)?
+            }
+            None => depthwise.same(xs, self.stride)?,
         };
-        let filtered = self.depthwise.same(widened, self.stride)?;
-        let ys = self.project.valid(&filtered)?;
-        if self.has_shortcut { xs + ys } else { Ok(ys) }
+        match self.has_shortcut {
+            true => self.project.valid_plus(&filtered, xs),
+            false => self.project.valid(&filtered),
+        }
     }
 }
 

@@ -74,6 +74,11 @@ impl Separable {
     fn forward(&self, xs: &Tensor, stride: usize) -> Result<Tensor> {
         self.pointwise.valid(&self.depthwise.same(xs, stride)?)
     }
+
+    fn forward_plus(&self, xs: &Tensor, stride: usize, shortcut: &Tensor) -> Result<Tensor> {
+        let filtered = self.depthwise.same(xs, stride)?;
+        self.pointwise.valid_plus(&filtered, shortcut)
+    }
 }
 
 /// The network with its weights.
@@ -103,7 +108,7 @@ impl BlazePose {
             )
         });
         let head = (0..HEAD_BLOCKS)
-            .map(|index| Separable::load(HEAD, HEAD, Activation::None, vb.pp("head").pp(index)));
+            .map(|index| Separable::load(HEAD, HEAD, Activation::Relu6, vb.pp("head").pp(index)));
         Ok(Self {
             trunk: Trunk::load(WIDTHS, Padding::Even, vb.clone())?,
             top: Separable::load(TOP, DECODER, Activation::Relu6, vb.pp("top"))?,
@@ -132,14 +137,10 @@ impl BlazePose {
         let heat = self.heat.valid(&map)?;
         let mut ys = self.squeeze.forward(top, 1)?;
         for (index, block) in self.head.iter().enumerate() {
-            let halves = HALVING.contains(&index);
-            let shortcut = if halves {
-                max_pool2d(&ys, 2, 2)?
-            } else {
-                ys.clone()
+            ys = match HALVING.contains(&index) {
+                true => block.forward_plus(&ys, 2, &max_pool2d(&ys, 2, 2)?)?,
+                false => block.forward_plus(&ys, 1, &ys)?,
             };
-            ys = Activation::Relu6
-                .apply(&(shortcut + block.forward(&ys, if halves { 2 } else { 1 })?)?)?;
         }
         Ok([
             self.points.valid(&ys)?.flatten_from(1)?,

@@ -32,11 +32,13 @@ pub(super) fn dense(
 
 impl Padding {
     /// Output size is the input's over `stride`.
-    pub fn convolve(self, conv: &ConvAct, xs: &Tensor, stride: usize) -> Result<Tensor> {
-        match self {
-            Padding::Same => conv.same(xs, stride),
-            Padding::Even => conv.forward(xs, stride, Pad::all(conv.kernel()?.0 / 2)),
-        }
+    fn pad(self, conv: &ConvAct, xs: &Tensor, stride: usize) -> Result<Pad> {
+        let (_, _, h, w) = xs.dims4()?;
+        let kernel = conv.kernel()?;
+        Ok(match self {
+            Padding::Same => Pad::same((h, w), kernel, stride),
+            Padding::Even => Pad::all(kernel.0 / 2),
+        })
     }
 }
 
@@ -135,20 +137,19 @@ impl Trunk {
     /// The outputs of all fifteen blocks for pictures [N, 3, H, W].
     pub fn forward(&self, xs: &Tensor) -> Result<Vec<Tensor>> {
         let [conv, depthwise, project] = &self.stem;
-        let same = |conv: &ConvAct, xs: &Tensor, stride| self.padding.convolve(conv, xs, stride);
-        let ys = same(depthwise, &same(conv, xs, 2)?, 1)?;
+        let pad = |conv: &ConvAct, xs: &Tensor, stride| self.padding.pad(conv, xs, stride);
+        let ys = conv.forward(xs, 2, pad(conv, xs, 2)?)?;
+        let ys = depthwise.forward(&ys, 1, pad(depthwise, &ys, 1)?)?;
         let mut ys = project.valid(&ys)?;
         let mut outputs = Vec::new();
         for block in &self.blocks {
-            let spread = same(&block.depthwise, &block.expand.valid(&ys)?, block.stride)?;
-            let next = match &block.project {
+            let (depthwise, stride) = (&block.depthwise, block.stride);
+            let pad = pad(depthwise, &ys, stride)?;
+            let spread = block.expand.then_depthwise(depthwise, &ys, stride, pad)?;
+            ys = match &block.project {
+                Some(project) if block.has_shortcut => project.valid_plus(&spread, &ys)?,
                 Some(project) => project.valid(&spread)?,
                 None => spread,
-            };
-            ys = if block.has_shortcut {
-                (ys + next)?
-            } else {
-                next
             };
             outputs.push(ys.clone());
         }

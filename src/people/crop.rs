@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::raster::{Rgb, Similarity, rgb_to_tensor, warp_rgb_for_network};
+use crate::raster::{Rgb, Similarity, rgbs_to_tensor, warp_rgb_for_network};
 
 /// A square part of a photo, turned by any angle, that a network sees at its own size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,11 +123,7 @@ fn blacken_outside(view: &mut Rgb, image_from_view: &Similarity, width: usize, h
 /// # Errors
 /// When there are none.
 pub fn views(photo: &Rgb, regions: &[Region], view_px: usize) -> Result<Tensor> {
-    let views: Vec<Tensor> = regions
-        .iter()
-        .map(|region| rgb_to_tensor(&region.view(photo, view_px), &Device::Cpu))
-        .collect::<Result<_>>()?;
-    Tensor::stack(&views, 0)
+    views_in(photo, regions, view_px, [-1.0, 1.0])
 }
 
 /// The same in [0, 1].
@@ -135,7 +131,12 @@ pub fn views(photo: &Rgb, regions: &[Region], view_px: usize) -> Result<Tensor> 
 /// # Errors
 /// When there are none.
 pub fn unit_views(photo: &Rgb, regions: &[Region], view_px: usize) -> Result<Tensor> {
-    (views(photo, regions, view_px)? + 1.0)? * 0.5
+    views_in(photo, regions, view_px, [0.0, 1.0])
+}
+
+fn views_in(photo: &Rgb, regions: &[Region], view_px: usize, range: [f32; 2]) -> Result<Tensor> {
+    let views: Vec<Rgb> = regions.iter().map(|r| r.view(photo, view_px)).collect();
+    rgbs_to_tensor(&views, range, &Device::Cpu)
 }
 
 /// Regions that go through a network in one batch, at most: more would not stay in the caches.

@@ -9,7 +9,7 @@ use candle_core::{Device, Result};
 use super::crop::Region;
 use super::face_detector::Detection;
 use super::face_mesh::{FaceMesh, INPUT_PX};
-use crate::raster::{Rgb, rgb_to_tensor, warp_rgb};
+use crate::raster::{Rgb, rgbs_to_tensor, warp_rgb_for_network};
 
 /// Side of the crop over the side of the face's box.
 const CROP_OVER_BOX: f32 = 1.5;
@@ -118,9 +118,9 @@ impl FaceMesh {
     /// The landmarks in a region, seen at 192 pixels a side.
     fn in_photo(&self, photo: &Rgb, region: &Region) -> Result<Mesh> {
         let image_from_crop = region.image_from_view(INPUT_PX);
-        let crop = warp_rgb(photo, &image_from_crop, INPUT_PX, INPUT_PX);
-        let xs = rgb_to_tensor(&crop, &Device::Cpu)?.unsqueeze(0)?;
-        let found = self.in_crop(&((xs + 1.0)? * 0.5)?)?;
+        let crop = warp_rgb_for_network(photo, &image_from_crop, INPUT_PX, INPUT_PX);
+        let xs = rgbs_to_tensor(&[crop], [0.0, 1.0], &Device::Cpu)?;
+        let found = self.in_crop(&xs)?;
         let to_image = |point: [f32; 2]| region.to_image(INPUT_PX, point);
         Ok(Mesh {
             points_in_image: found.points.into_iter().map(to_image).collect(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::people::test_support::{photo, weights};
-use crate::raster::Similarity;
+use crate::raster::{Similarity, warp_rgb};
 
 fn near(a: [f32; 2], b: [f32; 2]) -> bool {
     (a[0] - b[0]).hypot(a[1] - b[1]) <= 1e-4

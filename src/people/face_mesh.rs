@@ -11,9 +11,10 @@
 use candle_core::{IndexOp, Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::blaze_trunk::dense;
 use super::face_mesh_regions::{LEFT_EYE, LIPS, RIGHT_EYE, Region};
-use crate::nn::activation::prelu;
-use crate::nn::conv::{Pad, conv2d, depthwise_conv2d};
+use crate::nn::activation::{Activation, prelu};
+use crate::nn::conv_act::ConvAct;
 use crate::nn::pool::max_pool2d;
 
 /// Side of the crop that the network looks at.
@@ -113,8 +114,7 @@ pub(super) fn tfjs_layers() -> Vec<(String, String)> {
 
 /// Convolution, bias and, but for the heads, PReLU.
 struct Conv {
-    weight: Tensor,
-    bias: Tensor,
+    layer: ConvAct,
     slope: Option<Tensor>,
 }
 
@@ -128,27 +128,22 @@ impl Conv {
 
     fn head(inputs: usize, outputs: usize, kernel: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            weight: vb.get((outputs, inputs, kernel, kernel), "weight")?,
-            bias: vb.get(outputs, "bias")?,
+            layer: dense(inputs, outputs, kernel, Activation::None, vb)?,
             slope: None,
         })
     }
 
-    fn convolve(&self, xs: &Tensor, stride: usize, pad: Pad) -> Result<Tensor> {
-        conv2d(xs, &self.weight, Some(&self.bias), stride, pad)
-    }
-
-    fn activate(&self, xs: &Tensor) -> Result<Tensor> {
+    fn activate(&self, xs: Tensor) -> Result<Tensor> {
         match &self.slope {
-            Some(slope) => prelu(xs, slope),
-            None => Ok(xs.clone()),
+            Some(slope) => prelu(&xs, slope),
+            None => Ok(xs),
         }
     }
 }
 
 /// Depthwise 3 × 3, pointwise, shortcut (pooled and filled up with zero channels where the size changes), PReLU.
 struct Block {
-    depthwise: Tensor,
+    depthwise: ConvAct,
     pointwise: Conv,
     halve: bool,
 }
@@ -156,7 +151,7 @@ struct Block {
 impl Block {
     fn load(inputs: usize, outputs: usize, halve: bool, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            depthwise: vb.get((inputs, 1, 3, 3), "depthwise.weight")?,
+            depthwise: ConvAct::bare_depthwise(inputs, vb.pp("depthwise"))?,
             pointwise: Conv::load(inputs, outputs, 1, vb.pp("pointwise"))?,
             halve,
         })
@@ -174,18 +169,15 @@ impl Block {
     }
 
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let (_, inputs, h, w) = xs.dims4()?;
-        let stride = if self.halve { 2 } else { 1 };
-        let pad = Pad::same((h, w), (3, 3), stride);
-        let ys = depthwise_conv2d(xs, &self.depthwise, None, stride, pad)?;
-        let ys = self.pointwise.convolve(&ys, 1, Pad::default())?;
-        let shortcut = if self.halve {
-            max_pool2d(xs, 2, 2)?
-        } else {
-            xs.clone()
+        let pointwise = &self.pointwise.layer;
+        let sums = match self.halve {
+            true => {
+                let filtered = self.depthwise.same(xs, 2)?;
+                pointwise.valid_plus(&filtered, &max_pool2d(xs, 2, 2)?)?
+            }
+            false => pointwise.valid_plus(&self.depthwise.same(xs, 1)?, xs)?,
         };
-        let shortcut = shortcut.pad_with_zeros(1, 0, ys.dim(1)? - inputs)?;
-        self.pointwise.activate(&(shortcut + ys)?)
+        self.pointwise.activate(sums)
     }
 }
 
@@ -207,15 +199,12 @@ impl Regressor {
 
     /// The last features [1, 32, k, k].
     fn features(&self, xs: &Tensor) -> Result<Tensor> {
-        let ys = self.squeeze.convolve(xs, 1, Pad::default())?;
-        self.block.forward(&self.squeeze.activate(&ys)?)
+        let ys = self.squeeze.layer.valid(xs)?;
+        self.block.forward(&self.squeeze.activate(ys)?)
     }
 
     fn values(&self, features: &Tensor) -> Result<Vec<f32>> {
-        self.head
-            .convolve(features, 1, Pad::default())?
-            .flatten_all()?
-            .to_vec1()
+        self.head.layer.valid(features)?.flatten_all()?.to_vec1()
     }
 }
 
@@ -332,8 +321,7 @@ impl FaceMesh {
 
     /// The network's outputs for one crop [1, 3, 192, 192] in [0, 1].
     pub(super) fn raw(&self, xs: &Tensor) -> Result<RawMesh> {
-        let pad = Pad::same((INPUT_PX, INPUT_PX), (3, 3), 2);
-        let mut ys = self.stem.activate(&self.stem.convolve(xs, 2, pad)?)?;
+        let mut ys = self.stem.activate(self.stem.layer.same(xs, 2)?)?;
         let mut map = ys.clone();
         for (index, block) in self.trunk.iter().enumerate() {
             ys = block.forward(&ys)?;
@@ -349,7 +337,7 @@ impl FaceMesh {
             .iter()
             .map(|[x, y, _]| [*x, *y])
             .collect();
-        let flag = self.flag.convolve(&features, 1, Pad::default())?;
+        let flag = self.flag.layer.valid(&features)?;
         let flag = flag.i((0, 0, 0, 0))?.to_scalar::<f32>()?;
         let [lips, right_eye, left_eye] = &self.branches;
         let regions = [

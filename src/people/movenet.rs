@@ -97,9 +97,10 @@ impl Trunk {
         };
         let mut ys = self.top_lateral.valid(&self.top.valid(last)?)?;
         for (level, stage) in self.levels.iter().zip(JOINED) {
-            let fine = level.lateral.valid(&outputs[stage])?;
+            let fine = &outputs[stage];
             let (_, _, h, w) = fine.dims4()?;
-            ys = (resize_bilinear(&ys, h, w, false)? + fine)?;
+            let raised = resize_bilinear(&ys, h, w, false)?;
+            ys = level.lateral.valid_plus(fine, &raised)?;
             ys = level.pointwise.valid(&level.depthwise.same(&ys, 1)?)?;
         }
         Ok(ys)

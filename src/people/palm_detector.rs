@@ -48,21 +48,18 @@ impl Block {
     fn load(inputs: usize, outputs: usize, halve: bool, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             depthwise: ConvAct::bare_depthwise(inputs, vb.pp("depthwise"))?,
-            pointwise: dense(inputs, outputs, 1, Activation::None, vb.pp("pointwise"))?,
+            pointwise: dense(inputs, outputs, 1, Activation::Relu, vb.pp("pointwise"))?,
             halve,
         })
     }
 
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let stride = if self.halve { 2 } else { 1 };
-        let ys = self.pointwise.valid(&self.depthwise.same(xs, stride)?)?;
-        let shortcut = if self.halve {
-            max_pool2d(xs, 2, 2)?
-        } else {
-            xs.clone()
-        };
-        let wider = ys.dim(1)? - shortcut.dim(1)?;
-        relu(&(shortcut.pad_with_zeros(1, 0, wider)? + ys)?)
+        let filtered = self.depthwise.same(xs, stride)?;
+        match self.halve {
+            true => self.pointwise.valid_plus(&filtered, &max_pool2d(xs, 2, 2)?),
+            false => self.pointwise.valid_plus(&filtered, xs),
+        }
     }
 }
 

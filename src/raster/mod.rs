@@ -11,7 +11,7 @@ mod tensor;
 mod warp;
 
 pub use geometry::{Rect, Similarity};
-pub use tensor::{grid_to_tensor, labels_to_tensor, rgb_to_tensor, tensor_to_rgb};
+pub use tensor::{grid_to_tensor, labels_to_tensor, rgb_to_tensor, rgbs_to_tensor, tensor_to_rgb};
 pub use warp::{resize_labels, resize_rgb, warp_grid, warp_labels, warp_rgb, warp_rgb_for_network};
 
 use anyhow::{Result, ensure};
@@ -234,11 +234,10 @@ impl Rgb {
     /// Mirrored left to right.
     pub fn flipped(&self) -> Self {
         let stride = self.width.max(1) * 3;
-        let data = self
-            .data
-            .chunks_exact(stride)
-            .flat_map(|row| row.chunks_exact(3).rev().flatten().copied())
-            .collect();
+        let mut data = self.data.clone();
+        for row in data.chunks_exact_mut(stride) {
+            row.as_chunks_mut::<3>().0.reverse();
+        }
         Self { data, ..*self }
     }
 }

@@ -10,17 +10,47 @@ use super::{Grid, Rgb};
 /// # Errors
 /// When the device cannot take the values.
 pub fn rgb_to_tensor(picture: &Rgb, device: &Device) -> Result<Tensor> {
+    let mut planes = vec![0f32; 3 * picture.width * picture.height];
+    fill(&mut planes, picture, [-1.0, 1.0]);
+    Tensor::from_vec(planes, (3, picture.height, picture.width), device)
+}
+
+/// Pictures of one size as `[N, 3, H, W]`, black and white being `range`.
+///
+/// # Errors
+/// When there are none, or they differ in size.
+pub fn rgbs_to_tensor(pictures: &[Rgb], range: [f32; 2], device: &Device) -> Result<Tensor> {
+    let Some(Rgb { width, height, .. }) = pictures.first() else {
+        candle_core::bail!("There are no pictures");
+    };
+    let (width, height) = (*width, *height);
+    if pictures
+        .iter()
+        .any(|p| (p.width, p.height) != (width, height))
+    {
+        candle_core::bail!("The pictures differ in size");
+    }
+    let values = 3 * width * height;
+    let mut planes = vec![0f32; values * pictures.len()];
+    for (planes, picture) in planes.chunks_exact_mut(values.max(1)).zip(pictures) {
+        fill(planes, picture, range);
+    }
+    Tensor::from_vec(planes, (pictures.len(), 3, height, width), device)
+}
+
+/// Writes the planes of a picture, black and white being `low` and `high`.
+fn fill(planes: &mut [f32], picture: &Rgb, [low, high]: [f32; 2]) {
     let area = picture.width * picture.height;
-    let mut planes = vec![0f32; area * 3];
+    let step = (high - low) / 255.0;
+    let (pixels, _) = picture.data.as_chunks::<3>();
     planes
         .par_chunks_mut(area.max(1))
         .enumerate()
         .for_each(|(channel, plane)| {
-            for (value, pixel) in plane.iter_mut().zip(picture.data.chunks_exact(3)) {
-                *value = f32::from(pixel[channel]) / 127.5 - 1.0;
+            for (value, pixel) in plane.iter_mut().zip(pixels) {
+                *value = f32::from(pixel[channel]) * step + low;
             }
         });
-    Tensor::from_vec(planes, (3, picture.height, picture.width), device)
 }
 
 /// `[3, H, W]` (or `[1, 3, H, W]`) in −1…1 as a picture; rounded, and clamped to 0…255.

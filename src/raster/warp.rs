@@ -277,15 +277,21 @@ impl<'a, T: Copy + Into<f32>, const C: usize> Source<'a, T, C> {
         let (x, y) = (floor(u - 0.5), floor(v - 0.5));
         let (fx, fy) = ((u - 0.5 - x as f64) as f32, (v - 0.5 - y as f64) as f32);
         let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+        let mut out = [0f32; C];
         if let (Some(top), Some(bottom)) = (self.run::<2>(x, y), self.run::<2>(x, y + 1)) {
-            return std::array::from_fn(|c| {
-                let top = mix(top[c].into(), top[C + c].into(), fx);
-                mix(top, mix(bottom[c].into(), bottom[C + c].into(), fx), fy)
-            });
+            let ((p00, p10), (p01, p11)) = (top.split_at(C), bottom.split_at(C));
+            for (c, out) in out.iter_mut().enumerate() {
+                let top = mix(p00[c].into(), p10[c].into(), fx);
+                *out = mix(top, mix(p01[c].into(), p11[c].into(), fx), fy);
+            }
+            return out;
         }
         let (p00, p10) = (self.at(x, y), self.at(x + 1, y));
         let (p01, p11) = (self.at(x, y + 1), self.at(x + 1, y + 1));
-        std::array::from_fn(|c| mix(mix(p00[c], p10[c], fx), mix(p01[c], p11[c], fx), fy))
+        for (c, out) in out.iter_mut().enumerate() {
+            *out = mix(mix(p00[c], p10[c], fx), mix(p01[c], p11[c], fx), fy);
+        }
+        out
     }
 
     fn cubic(&self, u: f64, v: f64) -> [f32; C] {
@@ -297,16 +303,23 @@ impl<'a, T: Copy + Into<f32>, const C: usize> Source<'a, T, C> {
         let (wx, wy) = (catmull_rom(fx), catmull_rom(fy));
         let mut sum = [0f32; C];
         for (row, weight) in (y - 1..).zip(wy) {
-            let across: [f32; C] = match self.run::<4>(x - 1, row) {
+            let mut across = [0f32; C];
+            match self.run::<4>(x - 1, row) {
                 Some(run) => {
-                    std::array::from_fn(|c| (0..4).map(|i| wx[i] * run[i * C + c].into()).sum())
+                    for (pixel, wx) in run.chunks_exact(C).zip(wx) {
+                        for (sum, v) in across.iter_mut().zip(pixel) {
+                            *sum += wx * (*v).into();
+                        }
+                    }
                 }
                 None => {
-                    let pixels: [[f32; C]; 4] =
-                        std::array::from_fn(|i| self.at(x + i as i64 - 1, row));
-                    std::array::from_fn(|c| (0..4).map(|i| wx[i] * pixels[i][c]).sum())
+                    for (i, wx) in (x - 1..).zip(wx) {
+                        for (sum, v) in across.iter_mut().zip(self.at(i, row)) {
+                            *sum += wx * v;
+                        }
+                    }
                 }
-            };
+            }
             for (total, value) in sum.iter_mut().zip(across) {
                 *total += weight * value;
             }

@@ -2,7 +2,7 @@
 //!
 //! Shares tiles and phases ([`super::geometry`]) with the dense convolutions; here a tile is one whole padded plane.
 
-use super::geometry::{After, Geometry, OutMap, phases};
+use super::geometry::{After, Geometry, OutMap, Tiling, phases};
 use super::{SharedMut, micro};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -22,37 +22,54 @@ fn single(g: &Geometry) -> Geometry {
     }
 }
 
-/// `out[n, c] = clamp(x[n, c] ∗ weight[c] + bias[c])`; `g.ci` = `g.co` = channels, `weight` is [channels, kh, kw].
-pub fn forward(
-    g: &Geometry,
-    x: &[f32],
-    weight: &[f32],
-    after: After,
+/// The filters of all channels, to be laid over one plane at a time.
+pub(super) struct Filters<'a> {
+    plane: Geometry,
+    tiling: Tiling,
+    offsets: Vec<u32>,
+    weight: &'a [f32],
+    after: After<'a>,
     map: OutMap,
-    out: &mut [f32],
-) {
-    let plane = single(g);
-    let t = plane.tiling_whole();
-    let offsets = plane.offsets(&t, 1);
-    let shared = SharedMut(out.as_mut_ptr());
-    let taps = g.kh * g.kw;
-    let one = |id: usize| {
-        let c = id % g.ci;
-        let filter = Filter {
-            weights: &weight[c * taps..][..taps],
-            offsets: &offsets,
-            bias: after.bias.map_or(0.0, |b| b[c]),
-            clamp: after.clamp,
+    avx2: bool,
+}
+
+impl<'a> Filters<'a> {
+    /// `weight` is [channels, kh, kw].
+    pub fn new(g: &Geometry, weight: &'a [f32], after: After<'a>, map: OutMap) -> Self {
+        let plane = single(g);
+        let tiling = plane.tiling_whole();
+        Self {
+            plane,
+            offsets: plane.offsets(&tiling, 1),
+            tiling,
+            weight,
+            after,
+            map,
             avx2: micro::has_avx2(),
+        }
+    }
+
+    /// `to = clamp(x ∗ weight[channel] + bias[channel])` of the plane `x`.
+    ///
+    /// # Safety
+    /// `to` holds the plane that the map describes, and nobody else writes there.
+    pub unsafe fn put(&self, x: &[f32], channel: usize, to: *mut f32) {
+        let (g, t, map) = (&self.plane, &self.tiling, &self.map);
+        let taps = g.kh * g.kw;
+        let filter = Filter {
+            weights: &self.weight[channel * taps..][..taps],
+            offsets: &self.offsets,
+            bias: self.after.bias.map_or(0.0, |b| b[channel]),
+            clamp: self.after.clamp,
+            avx2: self.avx2,
         };
         TILE.with_borrow_mut(|tile| {
-            plane.fill(&t, &x[id * g.h * g.w..][..g.h * g.w], 0, 1, 0, tile);
-            let at = id * map.plane + map.base;
+            g.fill(t, x, 0, 1, 0, tile);
             if map.col_step == 1 && g.wo >= ROW {
                 for y in 0..g.ho {
-                    // SAFETY: every task writes its own plane of `out`; the tile has slack behind its last row.
+                    // SAFETY: promised by the caller; the tile has slack behind its last row.
                     unsafe {
-                        let to = shared.get().add(at + y * map.row_step);
+                        let to = to.add(map.base + y * map.row_step);
                         filter.row(tile.as_ptr().add(y * t.pw), g.wo, to);
                     }
                 }
@@ -68,14 +85,35 @@ pub fn forward(
                 unsafe { filter.row(tile.as_ptr(), padded, rows.as_mut_ptr()) };
                 for y in 0..g.ho {
                     let row = &rows[y * t.pw..][..g.wo];
-                    let at = at + y * map.row_step;
+                    let at = map.base + y * map.row_step;
                     for (x, &v) in row.iter().enumerate() {
-                        // SAFETY: every task writes its own plane of `out`.
-                        unsafe { *shared.get().add(at + x * map.col_step) = v };
+                        // SAFETY: promised by the caller.
+                        unsafe { *to.add(at + x * map.col_step) = v };
                     }
                 }
             });
         });
+    }
+}
+
+/// `out[n, c] = clamp(x[n, c] ∗ weight[c] + bias[c])`; `g.ci` = `g.co` = channels, `weight` is [channels, kh, kw].
+pub fn forward(
+    g: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    after: After,
+    map: OutMap,
+    out: &mut [f32],
+) {
+    let filters = Filters::new(g, weight, after, map);
+    let shared = SharedMut(out.as_mut_ptr());
+    let plane = g.h * g.w;
+    let one = |id: usize| {
+        // SAFETY: every task writes its own plane of `out`.
+        unsafe {
+            let to = shared.get().add(id * map.plane);
+            filters.put(&x[id * plane..][..plane], id % g.ci, to);
+        }
     };
     (0..g.n * g.ci)
         .into_par_iter()

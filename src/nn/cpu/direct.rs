@@ -28,7 +28,7 @@ pub fn forward(
 ) {
     if g.is_pointwise(map) {
         let packed = Packed::pointwise(weight, g.co, g.ci);
-        return pointwise::forward(g, x, &packed, after, out);
+        return pointwise::forward(g, x, &packed, after, None, out);
     }
     let avx2 = micro::has_avx2();
     let threads = rayon::current_num_threads();

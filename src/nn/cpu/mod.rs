@@ -1,8 +1,9 @@
 //! CPU kernels behind the layers: plain functions over `f32` slices, no tensors.
 //!
 //! [`micro`] holds the innermost loops (AVX2 + FMA when the machine has them, portable code otherwise),
-//! [`direct`] and [`pointwise`] the convolutions built on them, [`depthwise`] one filter per channel, [`plane`] per-plane
-//! resampling and pooling. What they leave out: other number types, other memory layouts than NCHW.
+//! [`direct`] and [`pointwise`] the convolutions built on them, [`depthwise`] one filter per channel, [`widened`] the last
+//! two in one, [`plane`] per-plane resampling and pooling. What they leave out: other number types, other memory layouts
+//! than NCHW.
 
 pub mod depthwise;
 pub mod direct;
@@ -11,6 +12,7 @@ pub mod micro;
 mod packed;
 pub mod plane;
 pub mod pointwise;
+pub mod widened;
 
 pub use packed::Packed;
 
