@@ -6,21 +6,21 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::body::{Body, Scored, add_feet, bounds, look_at_boxes};
-use super::candidates::Proposal;
 use super::group_people::people_of_groups;
 use super::grouping::MAX_CANDIDATES;
 use super::keypoints::{BODY_KEYPOINTS, SIGMAS};
+use super::looks::{self, Look};
 use super::networks::Networks;
 use super::zoomnet::{Zoomed, zoom_in};
 use crate::job::Out;
 use crate::people::find_faces::find_faces;
 use crate::people::movenet::STRIDE_PX;
-use crate::people::multipose::{Planes, View};
+use crate::people::multipose::Seed;
 use crate::raster::Rgb;
 
 /// Centres below this are nobody, and so are those whose joints, as MultiPose has them, score less than the second.
@@ -213,33 +213,25 @@ struct Place {
 /// Boxes in which somebody may be, the surest first.
 fn person_boxes(networks: &Networks, photo: &Rgb, config: &PoseConfig) -> Result<Vec<Place>> {
     let wanted = CANDIDATES * config.max_people as usize;
-    let (mut found, mut groups) = (Vec::new(), Vec::new());
-    let sides = match config.method {
-        // Groups of a coarse view would not be as good.
-        Method::BottomUp => vec![config.detector_px],
-        _ => vec![config.detector_px / 2, config.detector_px],
-    };
-    for side in sides {
-        if is_enough(&found, photo) {
-            break;
+    let side_px = config.detector_px as usize;
+    let mut found = Vec::new();
+    let mut groups = Vec::new();
+    if config.method == Method::TopDown {
+        for side_px in [side_px / 2, side_px] {
+            if !is_enough(&found, photo) {
+                let look = Look::plain(&networks.multipose, photo, side_px)?;
+                found.extend(places_of_centres(&look, wanted));
+            }
         }
-        let view = View::of(photo, side as usize)?;
-        let planes = Planes::of(&networks.multipose.maps(&view.xs)?)?;
-        if config.method != Method::TopDown {
-            groups = groups_of(networks, &planes, &view)?;
-        }
-        if config.method != Method::BottomUp {
-            let scale = view.image_from_view.scale() as f32 * STRIDE_PX as f32;
-            let seeds = planes.seeds(wanted, MIN_CENTER);
-            for seed in &seeds {
-                let [top, left, bottom, right] = seed.bbox.map(|v| v * scale);
-                let body = planes.person(seed, &seeds);
-                found.push(Place {
-                    bbox: [left, top, right, bottom],
-                    score: seed.score,
-                    joints: Some(body.through(&view.image_from_view).joints),
-                    is_group: false,
-                });
+    } else {
+        let looks = Look::all(&networks.multipose, photo, side_px)?;
+        groups = groups_of(networks, &looks)?;
+        if config.method == Method::Both {
+            // The coarse look last come first, as top-down.
+            for look in looks.iter().rev().filter(|look| !look.is_mirrored) {
+                if !is_enough(&found, photo) {
+                    found.extend(places_of_centres(look, wanted));
+                }
             }
         }
     }
@@ -300,9 +292,27 @@ fn without_doubles(mut found: Vec<Place>, count: usize) -> Vec<Place> {
     kept
 }
 
-/// The people that grouping finds in a view.
-fn groups_of(networks: &Networks, planes: &Planes, view: &View) -> Result<Vec<Place>> {
-    let mut proposal = Proposal::read(planes, view);
+/// The people whose centres one look shows.
+fn places_of_centres(look: &Look, wanted: usize) -> Vec<Place> {
+    let image_from_view = &look.view.image_from_view;
+    let scale = image_from_view.scale() as f32 * STRIDE_PX as f32;
+    let seeds = look.planes.seeds(wanted, MIN_CENTER);
+    let place = |seed: &Seed| {
+        let [top, left, bottom, right] = seed.bbox.map(|v| v * scale);
+        let body = look.planes.person(seed, &seeds);
+        Place {
+            bbox: [left, top, right, bottom],
+            score: seed.score,
+            joints: Some(body.through(image_from_view).joints),
+            is_group: false,
+        }
+    };
+    seeds.iter().map(place).collect()
+}
+
+/// The people that grouping finds in several looks.
+fn groups_of(networks: &Networks, looks: &[Look]) -> Result<Vec<Place>> {
+    let mut proposal = looks::proposal(looks).context("There is nothing to look at")?;
     proposal.limit(MAX_CANDIDATES);
     let grouping = networks.grouper.group(&proposal)?;
     let people = people_of_groups(&proposal, &grouping);

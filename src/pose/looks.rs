@@ -61,18 +61,28 @@ impl Look {
         let mirrored = photo.flipped();
         let mut looks = Vec::with_capacity(2 * SCALES.len());
         for scale in SCALES {
-            let side = (scale * side_px as f64).round() as usize;
-            for (picture, is_mirrored) in [(photo, false), (&mirrored, true)] {
-                let view = View::of(picture, side)?;
-                looks.push(Self {
-                    planes: Planes::of(&network.maps(&view.xs)?)?,
-                    view,
-                    is_mirrored,
-                    photo_width: photo.width,
-                });
-            }
+            let side_px = (scale * side_px as f64).round() as usize;
+            looks.push(Self::plain(network, photo, side_px)?);
+            looks.push(Self {
+                is_mirrored: true,
+                ..Self::plain(network, &mirrored, side_px)?
+            });
         }
         Ok(looks)
+    }
+
+    /// The photo as it is, its longer side `side_px` pixels.
+    ///
+    /// # Errors
+    /// When the photo has no pixels.
+    pub fn plain(network: &MultiPose, photo: &Rgb, side_px: usize) -> Result<Self> {
+        let view = View::of(photo, side_px)?;
+        Ok(Self {
+            planes: Planes::of(&network.maps(&view.xs)?)?,
+            view,
+            is_mirrored: false,
+            photo_width: photo.width,
+        })
     }
 
     /// The people of the network's own decoding of this look, in photo pixels.
