@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use vitruvian::{cli::Cli, commands};
+use vitruvian::{cli::Cli, commands, weights::DeviceKind};
 
 /// Keeps large tensor buffers instead of giving them back to the system after each operation.
 #[global_allocator]
@@ -27,8 +27,8 @@ fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Some(command) => commands::run(command),
-        None => open_window(cli.photo),
+        Some(command) => commands::run(command, cli.device),
+        None => open_window(cli.photo, cli.device),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,13 +40,13 @@ fn main() -> ExitCode {
 }
 
 #[cfg(not(feature = "gui"))]
-fn open_window(_: Option<std::path::PathBuf>) -> anyhow::Result<()> {
+fn open_window(_: Option<std::path::PathBuf>, _: DeviceKind) -> anyhow::Result<()> {
     anyhow::bail!(
         "This vitruvian was built without its window (feature gui). See `vitruvian --help` for the commands"
     )
 }
 
 #[cfg(feature = "gui")]
-fn open_window(photo: Option<std::path::PathBuf>) -> anyhow::Result<()> {
-    vitruvian::ui::run(vitruvian::ui::Options { photo })
+fn open_window(photo: Option<std::path::PathBuf>, device: DeviceKind) -> anyhow::Result<()> {
+    vitruvian::ui::run(vitruvian::ui::Options { photo, device })
 }

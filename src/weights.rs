@@ -20,6 +20,10 @@ use safetensors::SafeTensors;
 
 use crate::legacy_pth;
 
+mod device;
+
+pub use device::DeviceKind;
+
 /// MaskGAN's generator, the largest file of this field, has 0.36 GB.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 /// The header of a file with 10,000 tensors has about 1 MB.

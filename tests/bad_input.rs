@@ -51,6 +51,22 @@ fn missing_weights() {
     assert!(stderr.contains(text(empty.path())), "{stderr}");
 }
 
+#[test]
+fn a_device_that_does_not_serve_is_refused_before_anything_is_done() {
+    let photo = root("assets/samples/beard.jpg");
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    let parse = ["face", "parse", text(&photo), "-o", text(&output)];
+    if !cfg!(feature = "cuda") {
+        vitruvian(&[&parse[..], &["--device", "cuda"]].concat())
+            .assert_failed_with("built without cuda");
+    }
+    let pose = ["pose", "detect", text(&photo), "-o", text(&output)];
+    vitruvian(&[&pose[..], &["--device", "metal"]].concat()).assert_failed_with("on the CPU only");
+    vitruvian(&["lab", "theory", "--device", "cuda"]).assert_failed_with("on the CPU only");
+    assert!(!output.exists());
+}
+
 /// A folder below a regular file cannot be written to, even by root.
 #[test]
 fn a_place_that_cannot_be_written() {

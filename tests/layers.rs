@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// What each module may import besides itself. A module is a folder or file right under `src`.
 const MAY_IMPORT: [(&str, &[&str]); 17] = [
-    ("main", &["cli", "commands", "ui"]),
+    ("main", &["cli", "commands", "ui", "weights"]),
     (
         "cli",
         &[
-            "face", "lab", "motion", "people", "photo", "pose", "training",
+            "face", "lab", "motion", "people", "photo", "pose", "training", "weights",
         ],
     ),
     (

@@ -37,11 +37,6 @@ pub struct TrainLab {
     #[arg(long)]
     pub ranks: bool,
 
-    /// Compute on a graphics card, with --ranks on one for each rank; the program must be built for it. Nobody has tried
-    /// this on a card yet
-    #[arg(long)]
-    pub cuda: bool,
-
     /// Start from the weights of an earlier run of the same shape
     #[arg(long, value_name = "WEIGHTS.safetensors")]
     pub init: Option<PathBuf>,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::face::labels;
+use crate::weights::DeviceKind;
 
 /// Understand and edit pictures of people. With no command, opens the window.
 #[derive(Debug, Parser)]
@@ -17,6 +18,18 @@ use crate::face::labels;
 pub struct Cli {
     /// Photo to open in the window
     pub photo: Option<PathBuf>,
+
+    /// What parses and renders faces, or trains in the lab; other work is done on the CPU. Nobody has tried anything but
+    /// the CPU yet
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "DEVICE",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub device: DeviceKind,
 
     #[command(subcommand)]
     pub command: Option<Command>,

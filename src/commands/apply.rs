@@ -12,7 +12,6 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +22,6 @@ use crate::face::edit::{self, EditRequest, FaceModels, Quality};
 use crate::face::recipe::{Recipe, Replay};
 use crate::job::{self, Out};
 use crate::photo::{self, Format};
-use crate::weights::Store;
 
 /// Memory that the networks need while they work on one photo, in MB.
 const NETWORKS_MB: u64 = 700;
@@ -76,7 +74,7 @@ struct Report {
     photos: Vec<Entry>,
 }
 
-pub fn run(args: &ApplyArgs) -> Result<()> {
+pub fn run(args: &ApplyArgs, models: impl FnOnce() -> Result<FaceModels>) -> Result<()> {
     let start = Instant::now();
     let recipe = Recipe::open(&args.recipe)?;
     let sha256 = hex(&Sha256::digest(recipe.encode()?));
@@ -94,7 +92,7 @@ pub fn run(args: &ApplyArgs) -> Result<()> {
         false => reports_in(&args.output),
     };
     let choices = format!("{sha256} {:?} {}", args.save.options(), args.all_faces);
-    let models = FaceModels::load(&Store::find(), &Device::Cpu)?;
+    let models = models()?;
     models.generator()?;
 
     let budget = Budget::of_this_machine();

@@ -13,10 +13,10 @@ use crate::face::evaluate::{evaluate_generator, evaluate_parser};
 use crate::face::parser::Parser;
 use crate::job::Out;
 use crate::photo;
-use crate::weights::{Checkpoint, Store};
+use crate::weights::Checkpoint;
 
-pub fn run(command: &EvaluateCommand) -> Result<()> {
-    let models = FaceModels::load(&Store::find(), &Device::Cpu)?;
+pub fn run(command: &EvaluateCommand, models: impl FnOnce() -> Result<FaceModels>) -> Result<()> {
+    let models = models()?;
     let out = Out::<()>::to_stderr("evaluate");
     match command {
         EvaluateCommand::Parser { data, json } => {

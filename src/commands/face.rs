@@ -16,17 +16,18 @@ use crate::face::recipe::Recipe;
 use crate::job::Out;
 use crate::photo::{self, Photo};
 use crate::raster::{Rgb, Similarity, rgb_to_tensor, tensor_to_rgb, warp_rgb};
-use crate::weights::{Checkpoint, Store};
+use crate::weights::{Checkpoint, DeviceKind, Store};
 
 /// Side of the aligned crop that `--crop` writes, as in CelebAMask-HQ.
 const CROP_SIDE_PX: usize = 512;
 
-pub fn run(command: &FaceCommand) -> Result<()> {
+pub fn run(command: &FaceCommand, device: DeviceKind) -> Result<()> {
+    let models = || FaceModels::load(&Store::find(), &device.open(0)?);
     match command {
-        FaceCommand::Parse(args) => parse(args),
-        FaceCommand::Edit(args) => edit(args),
-        FaceCommand::Apply(args) => super::apply::run(args),
-        FaceCommand::Evaluate(command) => evaluate::run(command),
+        FaceCommand::Parse(args) => parse(args, models),
+        FaceCommand::Edit(args) => edit(args, models),
+        FaceCommand::Apply(args) => super::apply::run(args, models),
+        FaceCommand::Evaluate(command) => evaluate::run(command, models),
     }
 }
 
@@ -63,14 +64,14 @@ impl fmt::Display for Parsed {
     }
 }
 
-fn parse(args: &ParseArgs) -> Result<()> {
+fn parse(args: &ParseArgs, models: impl FnOnce() -> Result<FaceModels>) -> Result<()> {
     let format = args.form.format;
     let outputs = match format {
         // The folder itself: the parts' names are made from the photo's.
         MaskFormat::Parts => output_paths(&args.photos, &args.output.join(""), "png")?,
         _ => output_paths(&args.photos, &args.output, format.extension())?,
     };
-    let models = FaceModels::load(&Store::find(), &Device::Cpu)?;
+    let models = models()?;
     for_each_file(&args.photos, args.json, |index, path| {
         let output = outputs.get(index).context("No place to write to")?;
         let out = reporter(path);
@@ -142,7 +143,7 @@ impl fmt::Display for Edited {
     }
 }
 
-fn edit(args: &EditArgs) -> Result<()> {
+fn edit(args: &EditArgs, models: impl FnOnce() -> Result<FaceModels>) -> Result<()> {
     let outputs = output_paths(&args.photos, &args.output, "png")?;
     let masks = args
         .mask
@@ -153,7 +154,7 @@ fn edit(args: &EditArgs) -> Result<()> {
         args.save_recipe.is_none() || args.photos.len() == 1,
         "A recipe is the edit of one photo. Give one photo with --save-recipe"
     );
-    let models = FaceModels::load(&Store::find(), &Device::Cpu)?;
+    let models = models()?;
     let published = args
         .generator
         .as_ref()

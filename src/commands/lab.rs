@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::print;
 use super::ranks::{self, Place};
@@ -17,11 +17,16 @@ use crate::lab::run::{LabConfig, Run};
 use crate::lab::saved::{self, SavedRun};
 use crate::lab::table::Table;
 use crate::training::Ranks;
+use crate::weights::DeviceKind;
 
-pub fn run(command: &LabCommand) -> Result<()> {
+pub fn run(command: &LabCommand, device: DeviceKind) -> Result<()> {
+    ensure!(
+        device == DeviceKind::Cpu || matches!(command, LabCommand::Train(_)),
+        "Experiments are done on the CPU only. Leave out --device"
+    );
     let out = Out::<()>::to_stderr("lab");
     match command {
-        LabCommand::Train(args) => train(args),
+        LabCommand::Train(args) => train(args, device),
         LabCommand::BatchSize(config) => show(&batch_size::run(config, &out)?),
         LabCommand::Harden(config) => show(&harden::run(config, &out)?),
         LabCommand::Decay(config) => show(&decay::run(config, &out)?),
@@ -36,10 +41,10 @@ fn show(tables: &[Table]) -> Result<()> {
     Ok(())
 }
 
-fn train(args: &TrainLab) -> Result<()> {
+fn train(args: &TrainLab, device: DeviceKind) -> Result<()> {
     let place = Place {
         is_ranked: args.ranks,
-        on_cuda: args.cuda,
+        device,
     };
     ranks::run(place, |ranks| train_as(args, ranks))
 }
@@ -193,7 +198,7 @@ fn check_ranks(args: &CheckRanks) -> Result<()> {
     use crate::lab::check_ranks::{STEPS, TOLERANCE, compare};
     let place = Place {
         is_ranked: true,
-        on_cuda: false,
+        device: DeviceKind::Cpu,
     };
     ranks::run(place, |ranks| {
         let sets = read_digits(&args.config)?;

@@ -23,21 +23,27 @@ use serde::Serialize;
 use crate::cli::{Command, TrainCommand};
 use crate::job::Out;
 use crate::training::Ranks;
+use crate::weights::DeviceKind;
 
 /// Runs one command.
 ///
 /// # Errors
 /// What went wrong, in words; with several files, how many failed (each was told on the way).
-pub fn run(command: Command) -> Result<()> {
+pub fn run(command: Command, device: DeviceKind) -> Result<()> {
+    let serves = matches!(command, Command::Face(_) | Command::Lab(_));
+    ensure!(
+        serves || device == DeviceKind::Cpu,
+        "This is done on the CPU only. Leave out --device"
+    );
     match command {
-        Command::Face(command) => face::run(&command),
+        Command::Face(command) => face::run(&command, device),
         Command::Pose(command) => pose::run(&command),
         Command::Motion(command) => motion::run(&command),
-        Command::Lab(command) => lab::run(&command),
+        Command::Lab(command) => lab::run(&command, device),
         Command::Train { ranks, network } => {
             let place = ranks::Place {
                 is_ranked: ranks,
-                on_cuda: false,
+                device,
             };
             ranks::run(place, |ranks| train(network, ranks))
         }

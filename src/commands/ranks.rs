@@ -1,17 +1,17 @@
-//! Trainings on several processes: what `--ranks` does under `mpirun`; and on graphics cards, what `--cuda` does.
+//! Trainings on several processes: what `--ranks` does under `mpirun`; and what `--device` does to them.
 
-use anyhow::{Context as _, Result};
-use candle_core::Device;
+use anyhow::Result;
 
 use crate::training::Ranks;
+use crate::weights::DeviceKind;
 
 /// How a training is started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place {
     /// One of the processes that `mpirun` started, not alone.
     pub is_ranked: bool,
-    /// On a graphics card, not on the CPU.
-    pub on_cuda: bool,
+    /// What is computed on; with several processes each takes a card of its own.
+    pub device: DeviceKind,
 }
 
 /// Runs `work` in this process alone or, if asked to, as one of the processes that `mpirun` started.
@@ -19,29 +19,22 @@ pub struct Place {
 /// # Errors
 /// What `work` says; a program built without MPI, CUDA or NCCL where it is asked for.
 pub fn run(place: Place, work: impl FnOnce(&Ranks) -> Result<()>) -> Result<()> {
-    match (place.is_ranked, place.on_cuda) {
-        (true, on_cuda) => on_ranks(on_cuda, work),
-        (false, false) => work(&Ranks::alone()),
-        (false, true) => work(&Ranks::alone().on(card(0)?)),
+    match place.is_ranked {
+        true => on_ranks(place.device, work),
+        false => work(&Ranks::alone().on(place.device.open(0)?)),
     }
-}
-
-/// A graphics card, by number.
-fn card(number: usize) -> Result<Device> {
-    anyhow::ensure!(
-        candle_core::utils::cuda_is_available(),
-        "This vitruvian was built without CUDA. Build it with `cargo build --release --features cuda`, or leave out --cuda"
-    );
-    Device::new_cuda(number).with_context(|| format!("Failed to open graphics card {number}"))
 }
 
 /// One process that fails ends all of them: the others would wait for it.
 #[cfg(feature = "mpi")]
-fn on_ranks(on_cuda: bool, work: impl FnOnce(&Ranks) -> Result<()>) -> Result<()> {
+fn on_ranks(device: DeviceKind, work: impl FnOnce(&Ranks) -> Result<()>) -> Result<()> {
     let world = crate::training::mpi::World::join()?;
-    let ranks = match on_cuda {
-        true => on_cards(&world),
-        false => Ok(Ranks::new(
+    let ranks = match device {
+        DeviceKind::Cuda => on_cards(&world),
+        DeviceKind::Metal => Err(anyhow::anyhow!(
+            "Several processes share NVIDIA cards or the CPU, not Metal. Leave out --device or --ranks"
+        )),
+        DeviceKind::Cpu => Ok(Ranks::new(
             world.rank(),
             std::sync::Arc::new(world.reduce()),
         )),
@@ -57,7 +50,7 @@ fn on_ranks(on_cuda: bool, work: impl FnOnce(&Ranks) -> Result<()>) -> Result<()
 /// Ranks of one machine take its cards in turn.
 #[cfg(feature = "nccl")]
 fn on_cards(world: &crate::training::mpi::World) -> Result<Ranks> {
-    let device = card(world.local_rank())?;
+    let device = DeviceKind::Cuda.open(world.local_rank())?;
     let cards = crate::training::nccl::Cards::join(world, &device)?;
     Ok(Ranks::new(world.rank(), std::sync::Arc::new(cards)).on(device))
 }
@@ -65,12 +58,12 @@ fn on_cards(world: &crate::training::mpi::World) -> Result<Ranks> {
 #[cfg(all(feature = "mpi", not(feature = "nccl")))]
 fn on_cards(_: &crate::training::mpi::World) -> Result<Ranks> {
     anyhow::bail!(
-        "This vitruvian was built without NCCL. Build it with `cargo build --release --features nccl`, or leave out --cuda"
+        "This vitruvian was built without NCCL. Build it with `cargo build --release --features nccl`, or leave out --device"
     )
 }
 
 #[cfg(not(feature = "mpi"))]
-fn on_ranks(_: bool, _: impl FnOnce(&Ranks) -> Result<()>) -> Result<()> {
+fn on_ranks(_: DeviceKind, _: impl FnOnce(&Ranks) -> Result<()>) -> Result<()> {
     anyhow::bail!(
         "This vitruvian was built without MPI. Build it with `cargo build --release --features mpi`, see scripts/test-mpi"
     )

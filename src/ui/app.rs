@@ -24,8 +24,7 @@ use super::weights_window::WeightsWindow;
 use crate::face::edit::FaceModels;
 use crate::gpu::Gpu;
 use crate::photo;
-use crate::weights::Store;
-use candle_core::Device;
+use crate::weights::{DeviceKind, Store};
 
 /// Opened when the user names no photo.
 const SAMPLE: &[u8] = include_bytes!("../../assets/samples/redhead.jpg");
@@ -400,8 +399,9 @@ fn drop_hint_ui(ctx: &egui::Context, hint: &str) {
     painter.text(rect.center(), Align2::CENTER_CENTER, hint, font, color);
 }
 
-fn load_models() -> Result<Arc<dyn Steps>> {
-    Ok(Arc::new(FaceModels::load(&Store::find(), &Device::Cpu)?))
+fn load_models(device: DeviceKind) -> Result<Arc<dyn Steps>> {
+    let device = device.open(0)?;
+    Ok(Arc::new(FaceModels::load(&Store::find(), &device)?))
 }
 
 /// A dialog of the system. It blocks its thread until the user has answered.
@@ -470,7 +470,7 @@ fn system_dialog(question: &Question) -> Option<PathBuf> {
 pub fn run(options: Options) -> Result<()> {
     run_with(Setup {
         photo: options.photo,
-        load: Box::new(load_models),
+        load: Box::new(move || load_models(options.device)),
         dialog: Arc::new(system_dialog),
         clipboard: Arc::new(SystemClipboard::default()),
         recovery: eframe::storage_dir("vitruvian").map(|folder| folder.join("recovery")),

@@ -22,6 +22,8 @@ mod weights_window;
 
 use std::path::PathBuf;
 
+use crate::weights::DeviceKind;
+
 pub use app::{App, Setup, run, run_with};
 pub use tab::TabName;
 
@@ -29,4 +31,6 @@ pub use tab::TabName;
 pub struct Options {
     /// None opens the sample portrait.
     pub photo: Option<PathBuf>,
+    /// What parses and renders.
+    pub device: DeviceKind,
 }
