@@ -396,7 +396,7 @@ fn people_are_hidden_and_removed_and_parts_switched_off() {
 fn another_way_of_finding_people_looks_again_and_is_kept() {
     let mut window = album();
     assert_eq!(window.poses().unwrap().kept().count(), 2);
-    window.click("Found by");
+    window.click("How people are found");
     window.click("Keypoints, grouped");
     window.calm();
     assert_eq!(window.poses().unwrap().kept().count(), 1);

@@ -179,7 +179,7 @@ impl PoseTab {
                         .on_hover_text(tip);
                 }
             });
-            let response = shown.response.accessible_name("Found by");
+            let response = shown.response.accessible_name("How people are found");
             response.on_hover_text(tip);
         });
         if view.method != before {
