@@ -42,6 +42,20 @@ impl ConvAct {
         Self::load(shape, inputs * kernel * kernel, act, true, vb)
     }
 
+    /// [`Self::dense`] with weights that stay as they are: see [`Self::fixed`].
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    pub fn fixed_dense(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        act: Activation,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        Ok(Self::dense(inputs, outputs, kernel, act, vb)?.fixed())
+    }
+
     /// Each channel by itself: `weight` [channels, 1, kernel, kernel] and `bias` `[channels]`.
     ///
     /// # Errors

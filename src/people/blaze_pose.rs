@@ -9,7 +9,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::blaze_trunk::{Padding, Trunk, dense, tfjs_layers as trunk_layers};
+use super::blaze_trunk::{Padding, Trunk, tfjs_layers as trunk_layers};
 use crate::nn::activation::Activation;
 use crate::nn::conv_act::ConvAct;
 use crate::nn::pool::max_pool2d;
@@ -67,7 +67,7 @@ impl Separable {
     fn load(inputs: usize, outputs: usize, act: Activation, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             depthwise: ConvAct::depthwise(inputs, 3, Activation::Relu6, vb.pp("depthwise"))?,
-            pointwise: dense(inputs, outputs, 1, act, vb.pp("pointwise"))?,
+            pointwise: ConvAct::fixed_dense(inputs, outputs, 1, act, vb.pp("pointwise"))?,
         })
     }
 
@@ -113,11 +113,17 @@ impl BlazePose {
             trunk: Trunk::load(WIDTHS, Padding::Even, vb.clone())?,
             top: Separable::load(TOP, DECODER, Activation::Relu6, vb.pp("top"))?,
             laterals: laterals.collect::<Result<_>>()?,
-            heat: dense(DECODER, POINTS, 1, Activation::None, vb.pp("heat"))?,
+            heat: ConvAct::fixed_dense(DECODER, POINTS, 1, Activation::None, vb.pp("heat"))?,
             squeeze: Separable::load(TOP, HEAD, Activation::Relu6, vb.pp("squeeze"))?,
             head: head.collect::<Result<_>>()?,
-            flag: dense(HEAD, 1, 2, Activation::None, vb.pp("flag"))?,
-            points: dense(HEAD, POINTS * VALUES, 2, Activation::None, vb.pp("points"))?,
+            flag: ConvAct::fixed_dense(HEAD, 1, 2, Activation::None, vb.pp("flag"))?,
+            points: ConvAct::fixed_dense(
+                HEAD,
+                POINTS * VALUES,
+                2,
+                Activation::None,
+                vb.pp("points"),
+            )?,
         })
     }
 

@@ -19,17 +19,6 @@ pub(super) enum Padding {
     Even,
 }
 
-/// A layer whose weights stay as they are.
-pub(super) fn dense(
-    inputs: usize,
-    outputs: usize,
-    kernel: usize,
-    act: Activation,
-    vb: VarBuilder,
-) -> Result<ConvAct> {
-    Ok(ConvAct::dense(inputs, outputs, kernel, act, vb)?.fixed())
-}
-
 impl Padding {
     /// Output size is the input's over `stride`.
     fn pad(self, conv: &ConvAct, xs: &Tensor, stride: usize) -> Result<Pad> {
@@ -99,7 +88,7 @@ impl Trunk {
             };
             let outputs = widths.get(width).copied();
             let project = match outputs {
-                Some(outputs) => Some(dense(
+                Some(outputs) => Some(ConvAct::fixed_dense(
                     middle,
                     outputs,
                     1,
@@ -109,7 +98,13 @@ impl Trunk {
                 None => None,
             };
             blocks.push(Block {
-                expand: dense(inputs, middle, 1, Activation::Relu6, vb.pp("expand"))?,
+                expand: ConvAct::fixed_dense(
+                    inputs,
+                    middle,
+                    1,
+                    Activation::Relu6,
+                    vb.pp("expand"),
+                )?,
                 depthwise: ConvAct::depthwise(
                     middle,
                     kernel,
@@ -125,9 +120,9 @@ impl Trunk {
         let stem = vb.pp("stem");
         Ok(Self {
             stem: [
-                dense(3, STEM[0], 3, Activation::Relu6, stem.pp("conv"))?,
+                ConvAct::fixed_dense(3, STEM[0], 3, Activation::Relu6, stem.pp("conv"))?,
                 ConvAct::depthwise(STEM[0], 3, Activation::Relu6, stem.pp("depthwise"))?,
-                dense(STEM[0], STEM[1], 1, Activation::None, stem.pp("project"))?,
+                ConvAct::fixed_dense(STEM[0], STEM[1], 1, Activation::None, stem.pp("project"))?,
             ],
             blocks,
             padding,

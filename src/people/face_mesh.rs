@@ -11,7 +11,6 @@
 use candle_core::{IndexOp, Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::blaze_trunk::dense;
 use super::face_mesh_regions::{LEFT_EYE, LIPS, RIGHT_EYE, Region};
 use crate::nn::activation::{Activation, prelu};
 use crate::nn::conv_act::ConvAct;
@@ -128,7 +127,7 @@ impl Conv {
 
     fn head(inputs: usize, outputs: usize, kernel: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            layer: dense(inputs, outputs, kernel, Activation::None, vb)?,
+            layer: ConvAct::fixed_dense(inputs, outputs, kernel, Activation::None, vb)?,
             slope: None,
         })
     }

@@ -48,10 +48,6 @@ pub struct Trunk {
     levels: Vec<Level>,
 }
 
-fn mix(inputs: usize, outputs: usize, act: Activation, vb: VarBuilder) -> Result<ConvAct> {
-    Ok(ConvAct::dense(inputs, outputs, 1, act, vb)?.fixed())
-}
-
 impl Trunk {
     /// # Errors
     /// When a tensor is missing or has another shape.
@@ -61,20 +57,33 @@ impl Trunk {
         for (index, (stage, channels)) in JOINED.into_iter().zip(PYRAMID).enumerate() {
             let vb = vb.pp("pyramid").pp(index);
             let next = PYRAMID.get(index + 1).copied().unwrap_or(FEATURES);
-            let lateral = mix(width(stage), channels, Activation::None, vb.pp("lateral"))?;
+            let lateral = ConvAct::fixed_dense(
+                width(stage),
+                channels,
+                1,
+                Activation::None,
+                vb.pp("lateral"),
+            )?;
             levels.push(Level {
                 lateral,
                 depthwise: ConvAct::bare_depthwise(channels, vb.pp("depthwise"))?,
-                pointwise: mix(channels, next, Activation::Relu, vb.pp("pointwise"))?,
+                pointwise: ConvAct::fixed_dense(
+                    channels,
+                    next,
+                    1,
+                    Activation::Relu,
+                    vb.pp("pointwise"),
+                )?,
             });
         }
         let last = width(widths.stages.len().saturating_sub(1));
         Ok(Self {
             encoder: MobileNetV2::of_movenet(widths, vb.clone())?,
-            top: mix(last, TOP_CHANNELS, Activation::Relu6, vb.pp("top"))?,
-            top_lateral: mix(
+            top: ConvAct::fixed_dense(last, TOP_CHANNELS, 1, Activation::Relu6, vb.pp("top"))?,
+            top_lateral: ConvAct::fixed_dense(
                 TOP_CHANNELS,
                 PYRAMID[0],
+                1,
                 Activation::None,
                 vb.pp("top_lateral"),
             )?,
@@ -121,8 +130,14 @@ impl Head {
         let act = Activation::Relu;
         Ok(Self {
             depthwise: ConvAct::bare_depthwise(FEATURES, vb.pp("depthwise"))?,
-            hidden: mix(FEATURES, HEAD_CHANNELS, act, vb.pp("hidden"))?,
-            output: mix(HEAD_CHANNELS, outputs, Activation::None, vb.pp("output"))?,
+            hidden: ConvAct::fixed_dense(FEATURES, HEAD_CHANNELS, 1, act, vb.pp("hidden"))?,
+            output: ConvAct::fixed_dense(
+                HEAD_CHANNELS,
+                outputs,
+                1,
+                Activation::None,
+                vb.pp("output"),
+            )?,
         })
     }
 

@@ -8,7 +8,6 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::blaze_trunk::dense;
 use crate::nn::activation::{Activation, relu};
 use crate::nn::conv::conv_transpose2d;
 use crate::nn::conv_act::ConvAct;
@@ -48,7 +47,13 @@ impl Block {
     fn load(inputs: usize, outputs: usize, halve: bool, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             depthwise: ConvAct::bare_depthwise(inputs, vb.pp("depthwise"))?,
-            pointwise: dense(inputs, outputs, 1, Activation::Relu, vb.pp("pointwise"))?,
+            pointwise: ConvAct::fixed_dense(
+                inputs,
+                outputs,
+                1,
+                Activation::Relu,
+                vb.pp("pointwise"),
+            )?,
             halve,
         })
     }
@@ -114,12 +119,18 @@ impl PalmDetector {
         let head = |(index, (_, width, anchors)): (usize, (usize, usize, usize))| {
             let vb = vb.pp("heads").pp(index);
             Ok(Head {
-                score: dense(width, anchors, 1, Activation::None, vb.pp("score"))?,
-                bbox: dense(width, anchors * VALUES, 1, Activation::None, vb.pp("box"))?,
+                score: ConvAct::fixed_dense(width, anchors, 1, Activation::None, vb.pp("score"))?,
+                bbox: ConvAct::fixed_dense(
+                    width,
+                    anchors * VALUES,
+                    1,
+                    Activation::None,
+                    vb.pp("box"),
+                )?,
             })
         };
         Ok(Self {
-            stem: dense(3, STAGES[0], 3, Activation::Relu, vb.pp("stem"))?,
+            stem: ConvAct::fixed_dense(3, STAGES[0], 3, Activation::Relu, vb.pp("stem"))?,
             stages,
             ups,
             heads: LEVELS
