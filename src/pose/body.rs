@@ -64,6 +64,9 @@ pub struct Body {
     pub hand_guesses: [Option<Guess>; 2],
 }
 
+/// Trust in a foot of BlazePose's where Thunder sees no ankle: where legs end at the photo's edge it puts feet elsewhere.
+const FOOT_ALONE: f32 = 0.12;
+
 /// BlazePose's landmark for each of COCO's joints.
 const FROM_BLAZE: [usize; BODY_KEYPOINTS] = [
     0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28,
@@ -258,13 +261,13 @@ fn feet(body: &Body) -> [Scored; 6] {
         let (place, seen) = ankles[side];
         // The foot goes where the ankle goes, if both networks mean the same one.
         let shift = [place[0] - ankle.0[0], place[1] - ankle.0[1]];
-        let shift = if seen >= SEEN && shift[0].hypot(shift[1]) <= tolerance {
-            shift
-        } else {
-            [0.0; 2]
+        let is_agreed = seen >= SEEN && shift[0].hypot(shift[1]) <= tolerance;
+        let (shift, trust) = match is_agreed {
+            true => (shift, 0.3 + 0.7 * seen.min(1.0)),
+            false => ([0.0; 2], FOOT_ALONE),
         };
         let moved = |(point, _): Scored| [point[0] + shift[0], point[1] + shift[1]];
-        let score = |(_, present): Scored| present * (0.3 + 0.7 * seen).min(1.0);
+        let score = |(_, present): Scored| present * trust;
         let (big, back) = (moved(toe), moved(heel));
         let outward = if side == 0 {
             across
@@ -363,6 +366,15 @@ mod tests {
             swapped.landmarks.swap(left, right);
         }
         assert_eq!(feet(&swapped), found);
+        // Legs that end at the photo's edge: no ankle is seen, or BlazePose has it elsewhere.
+        let (mut unseen, mut apart) = (straight.clone(), straight.clone());
+        unseen.joints[LEFT_ANKLE].1 = 0.05;
+        apart.joints[LEFT_ANKLE].0[0] += 60.0;
+        for body in [unseen, apart] {
+            let found = feet(&body);
+            assert!(found[..3].iter().all(|(_, score)| *score <= FOOT_ALONE));
+            assert!(found[3..].iter().all(|(_, score)| *score > 0.5));
+        }
         let mut voted = straight.clone();
         vote(&mut voted);
         assert!((voted.joints[LEFT_HIP].0[0] - (112.0 + 2.0 * BLAZE_SHARE)).abs() < 1e-4);
