@@ -31,7 +31,7 @@ wait_for() {
 start_display() {
   screen=$1
   rm -f "$work/display"
-  Xvfb -displayfd 3 -screen 0 "$1x24" -nolisten tcp 3>"$work/display" 2>/dev/null &
+  Xvfb -displayfd 3 -screen 0 "$1x24" -nolisten tcp -noreset 3>"$work/display" 2>/dev/null &
   display_pid=$!
   wait_for 60 test -s "$work/display" || fail "There is no display."
   export DISPLAY=:$(<"$work/display")
