@@ -59,7 +59,7 @@ pub struct TrainMotion {
     pub init: Option<PathBuf>,
 
     /// Steps in all
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 5000)]
     pub steps: usize,
 
     /// People a step
