@@ -26,8 +26,7 @@ pub struct Cli {
         global = true,
         value_enum,
         value_name = "DEVICE",
-        default_value_t,
-        hide_possible_values = true
+        default_value_t
     )]
     pub device: DeviceKind,
 

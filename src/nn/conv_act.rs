@@ -109,7 +109,7 @@ impl ConvAct {
     /// The same for weights that will never change: they are packed at the first call. A network in training must not
     /// use it.
     pub fn fixed(mut self) -> Self {
-        if !self.is_depthwise && !self.weight.track_op() {
+        if !self.is_depthwise && !self.is_learning() {
             self.packed = Some(OnceLock::new());
         }
         self
@@ -176,7 +176,11 @@ impl ConvAct {
         stride: usize,
         pad: Pad,
     ) -> Result<Tensor> {
-        let packed = self.packed_for(xs)?;
+        // What the second layer learns must not be lost.
+        let packed = match depthwise.is_learning() {
+            true => None,
+            false => self.packed_for(xs)?,
+        };
         let clamps = (self.act.clamp(), depthwise.act.clamp());
         let (Some(packed), (Some(between), Some(after))) = (packed, clamps) else {
             return depthwise.forward(&self.valid(xs)?, stride, pad);
@@ -239,6 +243,11 @@ impl ConvAct {
             Some(slot) if is_ours(xs) && !xs.track_op() => self.packed_in(slot),
             _ => Ok(None),
         }
+    }
+
+    fn is_learning(&self) -> bool {
+        let bias = self.bias.as_ref();
+        self.weight.track_op() || bias.is_some_and(|bias| bias.track_op())
     }
 
     /// Calls `body` with the values that are added to each channel, if there are any.
@@ -470,6 +479,20 @@ mod tests {
                     .is_err()
             );
         }
+    }
+
+    #[test]
+    fn a_depthwise_layer_behind_a_fixed_one_still_learns() {
+        let vars = VarMap::new();
+        let learning = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+        let still = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let expand = ConvAct::fixed_dense(3, 4, 1, Activation::Relu, still).unwrap();
+        let depthwise = ConvAct::depthwise(4, 3, Activation::Relu, learning.clone()).unwrap();
+        let xs = Tensor::randn(0f32, 1.0, (1, 3, 6, 6), &Device::Cpu).unwrap();
+        let ys = expand.then_depthwise(&depthwise, &xs, 1, Pad::all(1));
+        let grads = ys.unwrap().sum_all().unwrap().backward().unwrap();
+        let weight = learning.get((4, 1, 3, 3), "weight").unwrap();
+        assert!(grads.get(&weight).is_some());
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn person_boxes(networks: &Networks, photo: &Rgb, config: &PoseConfig) -> Result
         let looks = Look::all(&networks.multipose, photo, side_px)?;
         groups = groups_of(networks, &looks)?;
         if config.method == Method::Both {
-            // The coarse look last come first, as top-down.
+            // The coarse look first, as top-down.
             for look in looks.iter().rev().filter(|look| !look.is_mirrored) {
                 if !is_enough(&found, photo) {
                     found.extend(places_of_centres(look, wanted));

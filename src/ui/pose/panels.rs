@@ -169,7 +169,7 @@ impl PoseTab {
         let before = view.method;
         ui.add_space(theme::SPACE_SMALL);
         ui.horizontal(|ui| {
-            ui.label("Found by");
+            ui.label("Find by");
             let (name, tip) = method_words(view.method);
             let combo = egui::ComboBox::from_id_salt("method").selected_text(name);
             let shown = combo.width(ui.available_width()).show_ui(ui, |ui| {
