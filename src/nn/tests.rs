@@ -211,6 +211,12 @@ fn depthwise_conv2d_agrees_with_candle() {
         (19, 7, 5, 1, Pad::all(2)),
         (33, 17, 3, 2, Pad::all(0)),
         (5, 5, 3, 1, Pad::all(1)),
+        (7, 7, 5, 1, Pad::all(2)),
+        (14, 14, 5, 1, Pad::all(2)),
+        (23, 21, 5, 2, Pad::all(2)),
+        // The same plane with other padding, and with that of the first again: padding is kept between planes.
+        (32, 32, 3, 1, Pad::all(2)),
+        (32, 32, 3, 1, Pad::all(1)),
     ] {
         let vars = [
             random(&[2, 5, h, w], 1),

@@ -1,6 +1,7 @@
 //! Whole-body pose of everyone in a photo, the steps in order: boxes, bodies, one body for each person, feet, zoom-in.
 //!
-//! There are two ways to bodies. Top-down, MultiPose's centres give boxes, and Thunder finds the joints in each.
+//! There are two ways to bodies. Top-down, MultiPose's centres give boxes, and Thunder finds the joints in each, once
+//! as the photo is and once in a mirror.
 //! Bottom-up, MultiPose's keypoint candidates are grouped to people (`grouping.rs`), without any limit to their number.
 //! Both together: the boxes of centres and groups go to Thunder, and a group that nobody found there stays as it is.
 
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::body::{Body, Scored, add_feet, bounds, look_at_boxes};
+use super::body::{Body, Scored, add_feet, bounds, look_again, look_at_boxes};
 use super::group_people::people_of_groups;
 use super::grouping::MAX_CANDIDATES;
 use super::keypoints::{BODY_KEYPOINTS, SIGMAS};
@@ -26,6 +27,11 @@ use crate::raster::Rgb;
 /// Centres below this are nobody, and so are those whose joints, as MultiPose has them, score less than the second.
 const MIN_CENTER: f32 = 0.12;
 const MIN_EXPECTED: f32 = 0.1;
+/// Sizes at which boxes are looked for, over the one asked for: coarse looks find large people whole, fine ones small
+/// people at all.
+const SIZES: [f64; 3] = [0.5, 1.0, 2.0];
+/// The finest look at most, in pixels: time and memory grow with its square.
+const FINEST_PX: usize = 2048;
 /// People this large, over the longer side of the photo, and this sure are found as well on a coarse view.
 const LARGE: f32 = 0.45;
 const CLEAR: f32 = 0.3;
@@ -35,6 +41,8 @@ const WITHIN: f32 = 0.7;
 const SAME_BOX_IOU: f32 = 0.6;
 /// Bodies more similar than this (as OKS has it) are one person.
 const SAME_BODY: f32 = 0.55;
+/// How much it counts, among several bodies of one person, that MultiPose has the same one in that box.
+const AGREEMENT: f32 = 0.3;
 /// Joints below this do not count for the score of a person.
 const SEEN: f32 = 0.1;
 /// A person found by the face alone: the box over the face's.
@@ -70,7 +78,8 @@ pub struct PoseConfig {
     #[arg(long, value_enum, default_value_t)]
     pub method: Method,
 
-    /// Longer side of the photo, in pixels, as people are looked for: more finds smaller people and takes longer
+    /// Longer side of the photo, in pixels, as people are looked for, and half and twice that: more finds smaller people
+    /// and takes longer
     #[arg(long, value_name = "PX", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=2048))]
     pub detector_px: u32,
 
@@ -174,15 +183,32 @@ pub fn find_bodies<T>(
 fn look_at_places(networks: &Networks, photo: &Rgb, places: &[&Place]) -> Result<Vec<(Body, f32)>> {
     let boxes: Vec<[f32; 4]> = places.iter().map(|place| place.bbox).collect();
     let looks = look_at_boxes(networks, photo, &boxes)?;
-    let mut people = Vec::new();
+    let mut found = Vec::new();
     for ((mut body, look), place) in looks.into_iter().zip(places) {
         if let Some(head) = &networks.regions {
             head.guess_parts(&look, &mut body)?;
         }
+        let agreement = place.joints.map_or(1.0, |joints| {
+            let expected = Body::of_joints(joints, &place.bbox, place.score);
+            similarity(&body, &expected)
+        });
         let score = person_score(&body, place.score);
-        people.push((body, score));
+        let standing = score * (1.0 - AGREEMENT * (1.0 - agreement));
+        found.push((body, standing, place.score));
     }
-    let mut people = one_each(people, |(body, score)| (body, *score));
+    let mut found = one_each(found, |(body, standing, _)| (body, *standing));
+    let mut bodies: Vec<&mut Body> = found.iter_mut().map(|(body, ..)| body).collect();
+    let is_same = |a: &Body, b: &Body| similarity(a, b) >= SAME_BODY;
+    let is_confirmed = look_again(networks, photo, &mut bodies, is_same)?;
+    let people = found.into_iter().zip(is_confirmed);
+    let people = people.map(|((body, standing, seed), is_confirmed)| {
+        let score = match is_confirmed {
+            true => person_score(&body, seed),
+            false => standing,
+        };
+        (body, score)
+    });
+    let mut people = one_each(people.collect(), |(body, score)| (body, *score));
     // In a crop with several people Thunder may see the neighbour: then MultiPose's joints must do.
     for place in places {
         let Some(joints) = place.joints else { continue };
@@ -214,25 +240,24 @@ struct Place {
 fn person_boxes(networks: &Networks, photo: &Rgb, config: &PoseConfig) -> Result<Vec<Place>> {
     let wanted = CANDIDATES * config.max_people as usize;
     let side_px = config.detector_px as usize;
-    let mut found = Vec::new();
-    let mut groups = Vec::new();
-    if config.method == Method::TopDown {
-        for side_px in [side_px / 2, side_px] {
-            if !is_enough(&found, photo) {
-                let look = Look::plain(&networks.multipose, photo, side_px)?;
-                found.extend(places_of_centres(&look, wanted));
-            }
-        }
-    } else {
+    let (mut found, mut groups, mut ready) = (Vec::new(), Vec::new(), Vec::new());
+    if config.method != Method::TopDown {
         let looks = Look::all(&networks.multipose, photo, side_px)?;
         groups = groups_of(networks, &looks)?;
-        if config.method == Method::Both {
-            // The coarse look first, as top-down.
-            for look in looks.iter().rev().filter(|look| !look.is_mirrored) {
-                if !is_enough(&found, photo) {
-                    found.extend(places_of_centres(look, wanted));
-                }
+        // The finer first; they are the two coarsest of those below.
+        ready.extend(looks.into_iter().filter(|look| !look.is_mirrored));
+    }
+    if config.method != Method::BottomUp {
+        for size in SIZES {
+            if is_enough(&found, photo) {
+                break;
             }
+            let side_px = ((size * side_px as f64) as usize).min(FINEST_PX);
+            let look = match ready.pop() {
+                Some(look) => look,
+                None => Look::plain(&networks.multipose, photo, side_px)?,
+            };
+            found.extend(places_of_centres(&look, wanted));
         }
     }
     // Where a centre and a group have the same box, the centre's stays, and the group is looked at again afterwards.

@@ -8,8 +8,23 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 
 thread_local! {
-    static TILE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static TILE: RefCell<Padded> = const { RefCell::new(Padded { of: None, values: Vec::new() }) };
     static ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A plane with the zeros around it.
+struct Padded {
+    /// Whose zeros these are: the next plane of the same geometry finds them in place.
+    of: Option<Geometry>,
+    values: Vec<f32>,
+}
+
+impl Padded {
+    fn fill(&mut self, g: &Geometry, t: &Tiling, x: &[f32]) {
+        let is_padded = self.of == Some(*g);
+        g.fill(t, x, (0, 1), 0, is_padded, &mut self.values);
+        self.of = Some(*g);
+    }
 }
 
 /// The geometry of one plane of a depthwise `g`.
@@ -64,25 +79,29 @@ impl<'a> Filters<'a> {
             avx2: self.avx2,
         };
         TILE.with_borrow_mut(|tile| {
-            g.fill(t, x, 0, 1, 0, tile);
-            if map.col_step == 1 && g.wo >= ROW {
-                for y in 0..g.ho {
-                    // SAFETY: promised by the caller; the tile has slack behind its last row.
+            tile.fill(g, t, x);
+            let from = tile.values.as_ptr();
+            if map.col_step == 1 && g.wo >= PANEL {
+                // Columns of panels, the last of which may overlap with the one before: they come out the same.
+                for q in (0..g.wo).step_by(PANEL) {
+                    let q = q.min(g.wo - PANEL);
+                    // SAFETY: promised by the caller; panels end with the rows of tile and output.
                     unsafe {
-                        let to = to.add(map.base + y * map.row_step);
-                        filter.row(tile.as_ptr().add(y * t.pw), g.wo, to);
+                        let to = to.add(map.base + q);
+                        filter.panels((from.add(q), t.pw), (to, map.row_step), g.ho);
                     }
                 }
                 return;
             }
             ROWS.with_borrow_mut(|rows| {
                 // The plane as one run at the tile's pitch; columns past the width are dropped below.
-                let padded = ((g.ho - 1) * t.pw + g.wo).next_multiple_of(8);
+                let panels = ((g.ho - 1) * t.pw + g.wo).div_ceil(PANEL);
+                let padded = PANEL * panels;
                 if rows.len() < padded {
                     rows.resize(padded, 0.0);
                 }
                 // SAFETY: `rows` holds `padded` values; the tile has two panels of slack behind its last row.
-                unsafe { filter.row(tile.as_ptr(), padded, rows.as_mut_ptr()) };
+                unsafe { filter.panels((from, PANEL), (rows.as_mut_ptr(), PANEL), panels) };
                 for y in 0..g.ho {
                     let row = &rows[y * t.pw..][..g.wo];
                     let at = map.base + y * map.row_step;
@@ -121,8 +140,8 @@ pub fn forward(
         .for_each(one);
 }
 
-/// Rows of at least this many outputs are written where they belong, shorter ones by way of a buffer.
-const ROW: usize = 12;
+/// Pixels that a filter computes side by side.
+const PANEL: usize = 8;
 /// Outputs that one task should compute, so that sharing pays.
 const TASK: usize = 1 << 13;
 
@@ -136,35 +155,44 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// `len` ≥ 8 outputs in a row.
+    /// `count` panels of eight outputs, with their steps in tile and output.
     ///
     /// # Safety
-    /// `to` holds `len` values, `from` what the filter reads for them.
-    unsafe fn row(&self, from: *const f32, len: usize, to: *mut f32) {
+    /// `to` holds all panels, `from` what the filter reads for them.
+    unsafe fn panels(
+        &self,
+        (from, from_step): (*const f32, usize),
+        (to, to_step): (*mut f32, usize),
+        count: usize,
+    ) {
+        let what = (self.weights, self.offsets);
         let after = (self.bias, self.clamp);
-        let mut q = 0;
-        while q < len {
-            // The last eight may overlap with those before: they come out the same.
-            q = q.min(len - 8);
+        let mut p = 0;
+        while p < count {
             // SAFETY: promised by the caller.
             unsafe {
-                let (b, to) = (from.add(q), to.add(q));
-                match len - q {
-                    64.. => {
-                        micro::filter::<8>(self.weights, b, self.offsets, after, self.avx2, to);
-                        q += 64;
+                let from = (from.add(p * from_step), from_step);
+                let to = (to.add(p * to_step), to_step);
+                match count - p {
+                    8.. => {
+                        micro::filter::<8>(what, from, after, self.avx2, to);
+                        p += 8;
                     }
-                    32.. => {
-                        micro::filter::<4>(self.weights, b, self.offsets, after, self.avx2, to);
-                        q += 32;
+                    7 => {
+                        micro::filter::<7>(what, from, after, self.avx2, to);
+                        p += 7;
                     }
-                    16.. => {
-                        micro::filter::<2>(self.weights, b, self.offsets, after, self.avx2, to);
-                        q += 16;
+                    4.. => {
+                        micro::filter::<4>(what, from, after, self.avx2, to);
+                        p += 4;
+                    }
+                    2.. => {
+                        micro::filter::<2>(what, from, after, self.avx2, to);
+                        p += 2;
                     }
                     _ => {
-                        micro::filter::<1>(self.weights, b, self.offsets, after, self.avx2, to);
-                        q += 8;
+                        micro::filter::<1>(what, from, after, self.avx2, to);
+                        p += 1;
                     }
                 }
             }
@@ -208,7 +236,7 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
                 ROWS.with_borrow_mut(|rows| {
                     for n in 0..g.n {
                         let id = n * g.ci + c;
-                        plane.fill(&t, &x[id * g.h * g.w..][..g.h * g.w], 0, 1, 0, tile);
+                        tile.fill(&plane, &t, &x[id * g.h * g.w..][..g.h * g.w]);
                         let padded = (g.ho * t.pw).next_multiple_of(8);
                         rows.clear();
                         rows.resize(padded, 0.0);
@@ -220,7 +248,8 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
                             // SAFETY: the tile has slack behind its last row; offsets past the last repeat it.
                             let dots = unsafe {
                                 let b = std::array::from_fn(|i| {
-                                    tile.as_ptr()
+                                    tile.values
+                                        .as_ptr()
                                         .add(offsets[(9 * k + i).min(taps - 1)] as usize)
                                 });
                                 micro::dots_1xk::<9>(rows.as_ptr(), b, padded, avx2)

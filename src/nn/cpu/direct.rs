@@ -45,7 +45,7 @@ pub fn forward(
         TILE.with_borrow_mut(|tile| {
             for c0 in (0..g.ci).step_by(t.channels) {
                 let channels = t.channels.min(g.ci - c0);
-                g.fill(&t, sample, c0, channels, y0, tile);
+                g.fill(&t, sample, (c0, channels), y0, false, tile);
                 let base = &tile[..];
                 let offsets = g.offsets(&t, channels);
                 // Rows that fill whole panels are taken one by one, others as one run with unused columns.
@@ -195,7 +195,7 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
                 TILE.with_borrow_mut(|tile| {
                     for c0 in (0..g.ci).step_by(t.channels) {
                         let channels = t.channels.min(g.ci - c0);
-                        g.fill(&t, sample, c0, channels, y0, tile);
+                        g.fill(&t, sample, (c0, channels), y0, false, tile);
                         let offsets = g.offsets(&t, channels);
                         for o in (0..g.co).step_by(4) {
                             // SAFETY: rows past the last repeat it; their sums are dropped below.

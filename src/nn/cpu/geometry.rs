@@ -37,7 +37,7 @@ impl After<'_> {
 
 /// A convolution of `n` pictures of `ci` planes `h` × `w` to `co` planes `ho` × `wo`.
 /// Output (y, x) and tap (i, j) read input row `y·stride + i − top`, column `x·stride + j − left`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
     pub n: usize,
     pub ci: usize,
@@ -118,14 +118,15 @@ impl Geometry {
         }
     }
 
-    /// Fills `tile` with rows `y0 ..` of channels `c0 ..` of picture `x` (all planes of one sample).
+    /// Fills `tile` with rows `y0 ..` of some channels (the first, and how many) of picture `x` (all planes of one
+    /// sample); `is_padded` if the tile was filled for the same geometry before, so that its padding is there.
     pub(super) fn fill(
         &self,
         t: &Tiling,
         x: &[f32],
-        c0: usize,
-        channels: usize,
+        (c0, channels): (usize, usize),
         y0: usize,
+        is_padded: bool,
         tile: &mut Vec<f32>,
     ) {
         let s = self.stride;
@@ -143,7 +144,9 @@ impl Geometry {
                     for (r, row) in block.chunks_exact_mut(t.pw).enumerate() {
                         let iy = ((y0 + r) * s + phase_y) as isize - self.top;
                         if iy < 0 || iy >= self.h as isize {
-                            row.fill(0.0);
+                            if !is_padded {
+                                row.fill(0.0);
+                            }
                             continue;
                         }
                         let src = &plane[iy as usize * self.w..][..self.w];
@@ -157,8 +160,10 @@ impl Geometry {
                         } else {
                             first
                         };
-                        row[..first].fill(0.0);
-                        row[end..].fill(0.0);
+                        if !is_padded {
+                            row[..first].fill(0.0);
+                            row[end..].fill(0.0);
+                        }
                         let start = (first * s) as isize + shift;
                         if first == end {
                             continue;
@@ -172,7 +177,9 @@ impl Geometry {
                 }
             }
         }
-        tile[channels * t.channel_step..len].fill(0.0);
+        if !is_padded {
+            tile[channels * t.channel_step..len].fill(0.0);
+        }
     }
 
     pub(super) fn offsets(&self, t: &Tiling, channels: usize) -> Vec<u32> {

@@ -269,44 +269,47 @@ unsafe fn dots_4x3_avx2(
     }
 }
 
-/// `out[p·8 + l] = clamp(bias + Σ_k weights[k] · b[offsets[k] + p·8 + l])`, `p < P`: one filter over `8·P` pixels.
+/// `to[p·to_step + l] = clamp(bias + Σ_k weights[k] · from[offsets[k] + p·from_step + l])`, `p < P`, `l < 8`: one filter
+/// over `P` panels of eight pixels, which lie `from_step` apart and go `to_step` apart. Many panels at a time keep the
+/// core busy; one alone waits for each of its sums.
 ///
 /// # Safety
-/// `b + offsets[k] + 8·P − 1` is readable for every `k`, and `out` holds `8·P` values.
+/// `from + offsets[k] + p·from_step + 7` is readable for every `k` and `p`, `to + p·to_step + 7` writable.
 #[inline]
 pub unsafe fn filter<const P: usize>(
-    weights: &[f32],
-    b: *const f32,
-    offsets: &[u32],
+    (weights, offsets): (&[f32], &[u32]),
+    (from, from_step): (*const f32, usize),
     (bias, clamp): (f32, Clamp),
     avx2: bool,
-    out: *mut f32,
+    (to, to_step): (*mut f32, usize),
 ) {
     #[cfg(target_arch = "x86_64")]
     if avx2 {
+        let (from, to) = ((from, from_step), (to, to_step));
         // SAFETY: the caller checked the CPU and the bounds.
-        return unsafe { filter_avx2::<P>(weights, b, offsets, (bias, clamp), out) };
+        return unsafe { filter_avx2::<P>((weights, offsets), from, (bias, clamp), to) };
     }
     let _ = avx2;
-    for l in 0..8 * P {
-        let mut sum = bias;
-        for (&w, &offset) in weights.iter().zip(offsets) {
+    for p in 0..P {
+        for l in 0..8 {
+            let mut sum = bias;
+            for (&w, &offset) in weights.iter().zip(offsets) {
+                // SAFETY: promised by the caller.
+                sum += w * unsafe { *from.add(offset as usize + p * from_step + l) };
+            }
             // SAFETY: promised by the caller.
-            sum += w * unsafe { *b.add(offset as usize + l) };
+            unsafe { *to.add(p * to_step + l) = clamp.of(sum) };
         }
-        // SAFETY: promised by the caller.
-        unsafe { *out.add(l) = clamp.of(sum) };
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn filter_avx2<const P: usize>(
-    weights: &[f32],
-    b: *const f32,
-    offsets: &[u32],
+    (weights, offsets): (&[f32], &[u32]),
+    (from, from_step): (*const f32, usize),
     (bias, clamp): (f32, Clamp),
-    out: *mut f32,
+    (to, to_step): (*mut f32, usize),
 ) {
     use std::arch::x86_64::*;
     // SAFETY: bounds are promised by the caller of `filter`.
@@ -314,16 +317,16 @@ unsafe fn filter_avx2<const P: usize>(
         let mut acc = [_mm256_set1_ps(bias); P];
         for (&w, &offset) in weights.iter().zip(offsets) {
             let w = _mm256_set1_ps(w);
-            let row = b.add(offset as usize);
+            let panels = from.add(offset as usize);
             for p in 0..P {
-                acc[p] = _mm256_fmadd_ps(w, _mm256_loadu_ps(row.add(8 * p)), acc[p]);
+                acc[p] = _mm256_fmadd_ps(w, _mm256_loadu_ps(panels.add(p * from_step)), acc[p]);
             }
         }
         let (lo, hi) = (_mm256_set1_ps(clamp.lo), _mm256_set1_ps(clamp.hi));
         for p in 0..P {
             // Of two operands one of which is NaN these instructions return the second.
             let v = _mm256_min_ps(hi, _mm256_max_ps(lo, acc[p]));
-            _mm256_storeu_ps(out.add(8 * p), v);
+            _mm256_storeu_ps(to.add(p * to_step), v);
         }
     }
 }
