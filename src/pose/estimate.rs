@@ -248,11 +248,14 @@ fn person_boxes(networks: &Networks, photo: &Rgb, config: &PoseConfig) -> Result
         ready.extend(looks.into_iter().filter(|look| !look.is_mirrored));
     }
     if config.method != Method::BottomUp {
-        for size in SIZES {
+        let mut sides_px = SIZES
+            .map(|size| ((size * side_px as f64) as usize).min(FINEST_PX))
+            .to_vec();
+        sides_px.dedup();
+        for side_px in sides_px {
             if is_enough(&found, photo) {
                 break;
             }
-            let side_px = ((size * side_px as f64) as usize).min(FINEST_PX);
             let look = match ready.pop() {
                 Some(look) => look,
                 None => Look::plain(&networks.multipose, photo, side_px)?,
