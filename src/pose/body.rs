@@ -1,10 +1,10 @@
 //! Body and feet of people whose boxes are known: the first stage of the zoom-in.
 //!
-//! MoveNet Thunder finds the 17 joints, in a second look in a mirror once more, and from its features the regions of face and hands are guessed
-//! (`region_head.rs`). BlazePose, looking at a crop turned so that the torso is upright, adds heels and toes, votes on
+//! MoveNet Thunder finds the 17 joints, once as the photo is and once in a mirror, and from its features the regions of
+//! face and hands are guessed (`region_head.rs`). BlazePose, looking at a crop turned so that the torso is upright, adds heels and toes, votes on
 //! the joints and tells which way the hands point. It has no small toes; these are placed by [`small_toe`].
 //!
-//! Left out: a second look at a crop around the joints found. On 24 photos it was worth less (body AP 0.390) than the
+//! Left out: the mirrored look at a tighter crop, around the joints found. On 24 photos it was worth less (body AP 0.390) than the
 //! same crop in a mirror (0.409; 0.402 with one look).
 
 use candle_core::Result;
@@ -112,7 +112,7 @@ pub fn look_at(networks: &Networks, photo: &Rgb, regions: &[Region]) -> Result<V
 }
 
 /// Looks at the same crops in a mirror and takes the mean of both looks, joint by joint, as each is sure of it; where
-/// `is_same` says that the mirror shows somebody else, the first look stays. Returns where it does not.
+/// `is_same` says that the mirror shows somebody else, the first look stays. For each body: whether the mirror confirmed it.
 ///
 /// # Errors
 /// When the network fails.

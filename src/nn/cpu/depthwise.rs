@@ -178,10 +178,6 @@ impl Filter<'_> {
                         micro::filter::<8>(what, from, after, self.avx2, to);
                         p += 8;
                     }
-                    7 => {
-                        micro::filter::<7>(what, from, after, self.avx2, to);
-                        p += 7;
-                    }
                     4.. => {
                         micro::filter::<4>(what, from, after, self.avx2, to);
                         p += 4;
